@@ -1,0 +1,14 @@
+//! The replicated state of Ringfence.
+
+pub mod command;
+pub mod limits;
+pub mod outcome;
+pub mod query;
+pub mod refusal;
+pub mod snapshot;
+pub mod state;
+
+pub use command::*;
+pub use outcome::*;
+pub use refusal::Refusal;
+pub use state::State;
