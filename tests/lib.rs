@@ -1,1 +1,7 @@
-//! (Skeleton.)
+//! Tests of the real binaries over real sockets and real disks.
+//!
+//! Each file beside this one is a story of its own, and all use what stands here: [`history`] notes what clients saw and
+//! checks it. No test asserts how long something took, and none sleeps to be in step: they wait for
+//! conditions, with a bound after which they say what they were waiting for.
+
+pub mod history;
