@@ -1,1 +1,6 @@
 //! (Skeleton.)
+
+pub mod raft;
+pub mod replica;
+pub mod stopping;
+pub mod waits;

@@ -1,0 +1,2 @@
+//! Where the log is kept. (Skeleton.)
+pub mod memory;

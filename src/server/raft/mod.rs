@@ -1,0 +1,16 @@
+//! Everything of raft: the log on disk, the snapshots, the peers' network. The rest of the server sees [`Node`] and the few
+//! types beside it, and none of openraft's.
+
+pub mod engine;
+mod errors;
+mod forwards;
+mod node;
+mod settings;
+mod views;
+
+pub use engine::memory::MemoryDisk;
+pub use errors::{AdminError, BootstrapError, ForwardError, ProposeError, ReadIndexError, StartError};
+pub use forwards::Forwards;
+pub use node::Node;
+pub use settings::{DataPlace, NodeSettings};
+pub use views::{Admin, Leadership, Member, NodeStatus, Proposed};

@@ -1,0 +1,68 @@
+//! What a node is told at its start.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::engine::memory::MemoryDisk;
+
+/// Where a node keeps its log and its snapshots.
+#[derive(Clone, Debug)]
+pub enum DataPlace {
+    /// A directory of its own on a real disk. Created if it doesn't exist.
+    Directory(PathBuf),
+    /// A simulated disk, which outlives the node within the process and forgets on a crash what was not synced.
+    Memory(MemoryDisk),
+}
+
+/// What a node is told at its start.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// The cluster's id, equal on all members and never 0: a hash of the configured name. Foreign peers and foreign data
+    /// directories are refused by it.
+    pub cluster: u64,
+    /// This node's id, 1 to 2^63 - 1. Never one that was used before in this cluster.
+    pub id: u64,
+    /// `host:port` under which clients reach this node; what it tells others.
+    pub client_address: String,
+    /// `host:port` under which members reach this node; what it tells others.
+    pub peer_address: String,
+    /// Where the peer service listens.
+    pub peer_listen: SocketAddr,
+    /// Where log and snapshots are.
+    pub data: DataPlace,
+    /// How often a leader that has nothing to say is heard, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// Shortest silence of a leader after which a follower stands for election, in milliseconds. At least three heartbeats.
+    pub election_timeout_ms_min: u64,
+    /// Longest such silence; each node draws its own between the two.
+    pub election_timeout_ms_max: u64,
+    /// A snapshot is built after so many entries were applied since the last one.
+    pub snapshot_entries: u64,
+    /// So many entries before a snapshot stay in the log, for members that lag a little.
+    pub keep_entries: u64,
+    /// The longest that a proposal, a read index or a change of members waits for a quorum.
+    pub quorum_timeout: Duration,
+    /// The longest that [`super::Node::stop`] tries to hand leadership over.
+    pub handover_timeout: Duration,
+}
+
+impl NodeSettings {
+    /// Settings with the defaults: heartbeats of 100 ms, elections after 300 to 600 ms, a snapshot each 100 000 entries with
+    /// 10 000 kept, 5 s for a quorum, 1 s for a hand-over.
+    pub fn new(cluster: u64, id: u64, peer_listen: SocketAddr, data: DataPlace) -> Self {
+        Self {
+            cluster,
+            id,
+            client_address: String::new(),
+            peer_address: peer_listen.to_string(),
+            peer_listen,
+            data,
+            heartbeat_ms: 100,
+            election_timeout_ms_min: 300,
+            election_timeout_ms_max: 600,
+            snapshot_entries: 100_000,
+            keep_entries: 10_000,
+            quorum_timeout: Duration::from_secs(5),
+            handover_timeout: Duration::from_secs(1),
+        }
+    }
+}
