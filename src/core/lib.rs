@@ -1,5 +1,6 @@
 //! The replicated state of Ringfence.
 
+mod answers_skeleton;
 pub mod command;
 pub mod limits;
 pub mod outcome;
