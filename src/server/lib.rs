@@ -1,5 +1,6 @@
 //! (Skeleton.)
 
+pub mod api;
 pub mod raft;
 pub mod replica;
 pub mod stopping;
