@@ -5,8 +5,10 @@ pub mod engine;
 mod errors;
 mod forwards;
 mod node;
+mod runtime;
 mod settings;
 mod views;
+mod watch;
 
 pub use engine::memory::MemoryDisk;
 pub use errors::{AdminError, BootstrapError, ForwardError, ProposeError, ReadIndexError, StartError};
