@@ -1,2 +1,204 @@
-//! (Skeleton.)
-fn main() {}
+//! `ringfence-cluster`, which `scripts/cluster` calls once everything is built.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use ringfence_cluster::{Cluster, ClusterError, Condition, Node, Ports, local::Place};
+
+/// Starts, kills, pauses and restarts the nodes of a cluster on this machine.
+#[derive(Parser)]
+#[command(name = "scripts/cluster", version, arg_required_else_help = true)]
+struct Arguments {
+    /// Where data, logs and pids are.
+    #[arg(long, default_value = ".ringfence", global = true)]
+    directory: PathBuf,
+    /// The configuration files of three nodes on the usual ports.
+    #[arg(long, default_value = "cluster/local", global = true)]
+    configuration: PathBuf,
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start every node that doesn't run, and wait until all are ready. What was stored before is still there.
+    Up {
+        /// How many nodes a new cluster gets [default: 3].
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+        nodes: Option<u8>,
+        /// A new cluster listens on free ports instead of 7601… and 7611….
+        #[arg(long)]
+        free_ports: bool,
+    },
+    /// Stop every node; what they store stays.
+    Down,
+    /// Say of every node whether it runs, where, and what it says of itself.
+    Status {
+        /// One JSON object a line, one line a node.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Kill a node (kill -9).
+    Kill { node: u64 },
+    /// Halt a node (STOP): it keeps its connections and says nothing.
+    Pause { node: u64 },
+    /// Let a paused node go on.
+    Resume { node: u64 },
+    /// Stop a node if it runs, start it, and wait until it is ready.
+    Restart { node: u64 },
+    /// Kill every node, and delete all that they stored.
+    Wipe,
+    /// Show the end of a node's log.
+    Logs {
+        node: u64,
+        /// How many lines.
+        #[arg(short = 'n', long, default_value_t = 50)]
+        lines: usize,
+        /// Go on as the log grows, until interrupted.
+        #[arg(short, long)]
+        follow: bool,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), ClusterError> {
+    let place = Place {
+        directory: arguments.directory,
+        configuration: arguments.configuration,
+    };
+    match arguments.command {
+        Task::Up { nodes, free_ports } => {
+            let cluster =
+                place.open_or_create(nodes.map(usize::from), free_ports.then_some(Ports::Auto))?;
+            Place::check_ports(&cluster)?;
+            eprintln!("Starting {} nodes …", cluster.nodes().len());
+            cluster.start().await?;
+            show(&cluster, false).await;
+        }
+        Task::Down => {
+            place.open()?.stop().await?;
+            println!(
+                "All nodes are stopped; their data stays in {}.",
+                place.directory.display()
+            );
+        }
+        Task::Status { json } => show(&place.open()?, json).await,
+        Task::Kill { node } => {
+            place.open()?.node(node)?.kill().await?;
+            println!("Node {node} was killed.");
+        }
+        Task::Pause { node } => {
+            place.open()?.node(node)?.pause()?;
+            println!("Node {node} is paused.");
+        }
+        Task::Resume { node } => {
+            place.open()?.node(node)?.resume()?;
+            println!("Node {node} goes on.");
+        }
+        Task::Restart { node } => {
+            place.open()?.restart(node).await?;
+            println!("Node {node} is ready.");
+        }
+        Task::Wipe => {
+            place.wipe().await?;
+            println!(
+                "Nothing is left of the nodes in {}.",
+                place.directory.display()
+            );
+        }
+        Task::Logs {
+            node,
+            lines,
+            follow,
+        } => logs(place.open()?.node(node)?, lines, follow).await?,
+    }
+    Ok(())
+}
+
+/// One line a node.
+async fn show(cluster: &Cluster, json: bool) {
+    if cluster.nodes().is_empty() {
+        eprintln!(
+            "There are no nodes in {}; `scripts/cluster up` starts three.",
+            cluster.directory().display()
+        );
+    }
+    for node in cluster.nodes() {
+        let condition = match node.condition() {
+            Condition::Running => "running",
+            Condition::Paused => "paused",
+            Condition::Gone if node.has_died() => "died",
+            Condition::Gone => "stopped",
+        };
+        let pid = node.process().map(|process| process.pid());
+        let own = if condition == "running" {
+            cluster.status_local(node.id()).await.ok()
+        } else {
+            None
+        };
+        let leader = own.as_ref().map(|own| own.leader);
+        let term = own.as_ref().map(|own| own.term);
+        if json {
+            let line = serde_json::json!({
+                "node": node.id(), "condition": condition, "pid": pid, "leader": leader, "term": term,
+                "client_address": node.client_address(), "peer_address": node.peer_address(),
+                "log": node.log(), "data": node.data(),
+            });
+            println!("{line}");
+        } else {
+            let pid = pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+            let role = match (leader, condition) {
+                (Some(leader), _) if leader == node.id() => {
+                    format!("leads in term {}", term.unwrap_or_default())
+                }
+                (Some(0), _) => "knows no leader".to_owned(),
+                (Some(leader), _) => format!("follows node {leader}"),
+                (None, "running") => "does not answer".to_owned(),
+                (None, _) => String::new(),
+            };
+            let line = format!(
+                "node {}  {condition:<8} pid {pid:<8} {}  {role}",
+                node.id(),
+                node.client_address()
+            );
+            println!("{}", line.trim_end());
+        }
+    }
+}
+
+async fn logs(node: &Node, lines: usize, follow: bool) -> Result<(), ClusterError> {
+    let failed = |source| ClusterError::Io {
+        what: "read",
+        path: node.log().to_owned(),
+        source,
+    };
+    let mut log = File::open(node.log()).map_err(failed)?;
+    let mut end = log.seek(SeekFrom::End(0)).map_err(failed)?;
+    println!("{}", node.log_tail(lines));
+    loop {
+        if !follow {
+            return Ok(());
+        }
+        log.seek(SeekFrom::Start(end)).map_err(failed)?;
+        let mut grown = Vec::new();
+        end += log.read_to_end(&mut grown).map_err(failed)? as u64;
+        std::io::stdout().write_all(&grown).map_err(failed)?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

@@ -1,0 +1,309 @@
+//! The nodes together: start, stop, and what only all of them can say.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use ringfence_proto::v1::ClusterStatusResponse;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use crate::{
+    ask, builder::Builder, error::ClusterError, node::Node, ports::ReservedPort, process::Condition,
+};
+
+/// How long nodes may take to become ready. Far more than they need, so that a busy machine fails no test; a node that
+/// has died ends the wait at once.
+pub const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How often a wait asks again.
+const POLL: Duration = Duration::from_millis(50);
+/// How much of a dead node's log an error shows.
+const TAIL_LINES: usize = 15;
+
+/// A cluster of processes on this machine.
+///
+/// One that was made by [`Cluster::builder`] ends with the value: its processes are killed, and a temporary directory is
+/// deleted, unless the thread is panicking; then it is kept, for its logs.
+#[derive(Debug)]
+pub struct Cluster {
+    nodes: Vec<Node>,
+    directory: PathBuf,
+    temporary: Option<TempDir>,
+    reserved: Vec<ReservedPort>,
+    /// The processes end with this value.
+    owned: bool,
+}
+
+impl Cluster {
+    /// Describes a cluster for a test.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(
+        nodes: Vec<Node>,
+        directory: PathBuf,
+        temporary: Option<TempDir>,
+        reserved: Vec<ReservedPort>,
+    ) -> Self {
+        Self {
+            nodes,
+            directory,
+            temporary,
+            reserved,
+            owned: true,
+        }
+    }
+
+    /// A cluster whose processes run on when this value goes.
+    pub(crate) fn lasting(nodes: Vec<Node>, directory: PathBuf) -> Self {
+        Self {
+            nodes,
+            directory,
+            temporary: None,
+            reserved: Vec::new(),
+            owned: false,
+        }
+    }
+
+    /// All nodes, by id.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The node of this id.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn node(&self, id: u64) -> Result<&Node, ClusterError> {
+        let known = || self.nodes.iter().map(Node::id).collect();
+        self.nodes
+            .iter()
+            .find(|node| node.id() == id)
+            .ok_or_else(|| ClusterError::NoSuchNode { id, known: known() })
+    }
+
+    /// Where configuration, data and logs are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// `http://host:port` of every node, for a client.
+    pub fn endpoints(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::endpoint).collect()
+    }
+
+    /// Starts every node that doesn't run, and waits until all that run are ready.
+    ///
+    /// # Errors
+    /// If a process can't be started, dies, or isn't ready within [`READY_LIMIT`].
+    pub async fn start(&self) -> Result<(), ClusterError> {
+        for node in &self.nodes {
+            node.spawn()?;
+        }
+        self.wait_ready().await
+    }
+
+    /// Stops every node that runs (TERM), all at once, and waits until they are gone.
+    ///
+    /// # Errors
+    /// If one is still there after [`crate::STOP_LIMIT`]; the others are stopped all the same.
+    pub async fn stop(&self) -> Result<(), ClusterError> {
+        self.end_all(Node::stop).await
+    }
+
+    /// Kills every node that runs (KILL): first all, then waits.
+    ///
+    /// # Errors
+    /// If the system doesn't end one.
+    pub async fn kill_all(&self) -> Result<(), ClusterError> {
+        self.end_all(Node::kill).await
+    }
+
+    /// Stops a node if it runs, kills it if it is paused, starts it again, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Node::stop`] and [`Cluster::start`].
+    pub async fn restart(&self, id: u64) -> Result<(), ClusterError> {
+        let node = self.node(id)?;
+        match node.condition() {
+            Condition::Running => node.stop().await?,
+            Condition::Paused => node.kill().await?,
+            Condition::Gone => {}
+        }
+        self.start_node(id).await
+    }
+
+    /// Starts a node that was stopped or killed, and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_node(&self, id: u64) -> Result<(), ClusterError> {
+        self.node(id)?.spawn()?;
+        self.wait_node(id).await
+    }
+
+    /// Waits until every node that runs and isn't paused answers, and all of them follow the same leader.
+    ///
+    /// # Errors
+    /// If one dies meanwhile, or that takes longer than [`READY_LIMIT`].
+    pub async fn wait_ready(&self) -> Result<(), ClusterError> {
+        self.until(
+            "all running nodes agree on a leader",
+            &self.nodes,
+            || async {
+                let mut seen = None;
+                for node in self.nodes.iter().filter(|node| node.is_to_answer()) {
+                    let leader = led(node).await?;
+                    if *seen.get_or_insert(leader) != leader {
+                        return Err(format!(
+                            "node {} follows {leader}, others another",
+                            node.id()
+                        ));
+                    }
+                }
+                Ok(())
+            },
+        )
+        .await
+    }
+
+    /// Waits until a node answers and follows a leader, or leads.
+    ///
+    /// # Errors
+    /// If it dies meanwhile, or that takes longer than [`READY_LIMIT`].
+    pub async fn wait_node(&self, id: u64) -> Result<(), ClusterError> {
+        let node = self.node(id)?;
+        let what = format!("node {id} follows a leader");
+        self.until(&what, std::slice::from_ref(node), || async {
+            led(node).await.map(drop)
+        })
+        .await
+    }
+
+    /// Waits until a majority of the nodes follow a leader who is one of them; answers its id.
+    ///
+    /// # Errors
+    /// If that takes longer than [`READY_LIMIT`].
+    pub async fn leader(&self) -> Result<u64, ClusterError> {
+        self.until("a majority follows one leader", &[], || async {
+            let mut followed = Vec::new();
+            for node in self
+                .nodes
+                .iter()
+                .filter(|node| node.condition() == Condition::Running)
+            {
+                if let Ok(answer) = ask::status(node, true).await {
+                    followed.push((node.id(), answer.leader));
+                }
+            }
+            let led_by_itself = followed.iter().find(|(id, leader)| {
+                let follow = followed.iter().filter(|(_, other)| other == leader).count();
+                id == leader && follow * 2 > self.nodes.len()
+            });
+            led_by_itself
+                .map(|(id, _)| *id)
+                .ok_or_else(|| format!("node and leader: {followed:?}"))
+        })
+        .await
+    }
+
+    /// A node's account of itself and of all members.
+    ///
+    /// # Errors
+    /// If it doesn't answer within a few seconds.
+    pub async fn status(&self, id: u64) -> Result<ClusterStatusResponse, ClusterError> {
+        ask::status(self.node(id)?, false).await
+    }
+
+    /// A node's account of itself alone.
+    ///
+    /// # Errors
+    /// If it doesn't answer within a few seconds.
+    pub async fn status_local(&self, id: u64) -> Result<ClusterStatusResponse, ClusterError> {
+        ask::status(self.node(id)?, true).await
+    }
+
+    /// Asks again and again until the answer is good. The death of one of these nodes ends it at once.
+    async fn until<T, F>(
+        &self,
+        what: &str,
+        needed: &[Node],
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, ClusterError>
+    where
+        F: Future<Output = Result<T, String>>,
+    {
+        let begun = Instant::now();
+        loop {
+            let last = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(last) => last,
+            };
+            if let Some(node) = needed.iter().find(|node| node.has_died()) {
+                return Err(ClusterError::Died {
+                    id: node.id(),
+                    log: node.log().to_owned(),
+                    tail: node.log_tail(TAIL_LINES),
+                });
+            }
+            if begun.elapsed() > READY_LIMIT {
+                return Err(ClusterError::TimedOut {
+                    what: what.to_owned(),
+                    waited: READY_LIMIT,
+                    last,
+                });
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn end_all<'a, F>(&'a self, end: impl Fn(&'a Node) -> F) -> Result<(), ClusterError>
+    where
+        F: Future<Output = Result<(), ClusterError>>,
+    {
+        let ends = self
+            .nodes
+            .iter()
+            .filter(|node| node.condition() != Condition::Gone)
+            .map(end);
+        let ended = join_all(ends).await;
+        // Gone by itself in the meantime is as good as stopped.
+        let failed = ended
+            .into_iter()
+            .find(|end| !matches!(end, Ok(()) | Err(ClusterError::NotRunning { .. })));
+        failed.unwrap_or(Ok(()))
+    }
+}
+
+/// Whom this node follows, or why it isn't ready.
+async fn led(node: &Node) -> Result<u64, String> {
+    match ask::status(node, true).await {
+        Ok(answer) if answer.leader == 0 => Err(format!("node {} knows no leader", node.id())),
+        Ok(answer) => Ok(answer.leader),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !self.owned {
+            return;
+        }
+        for node in &self.nodes {
+            node.destroy();
+        }
+        self.reserved.clear();
+        if std::thread::panicking()
+            && let Some(directory) = self.temporary.take()
+        {
+            eprintln!(
+                "The nodes' logs are kept in {}.",
+                directory.keep().display()
+            );
+        }
+    }
+}

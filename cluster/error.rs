@@ -1,0 +1,111 @@
+//! What can go wrong with a cluster of processes.
+
+use std::{io, path::Path, path::PathBuf, time::Duration};
+
+/// Why something could not be done with the cluster or one of its nodes.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// A file, a directory or a process could not be worked with.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// A verb.
+        what: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is no server to start.
+    #[error("no ringfenced found (looked for {}): build it with `cargo build --workspace --bins`, or name it in RINGFENCED", looked.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    NoBinary {
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// The cluster has no node of this number.
+    #[error("there is no node {id}; the nodes are {}", known.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))]
+    NoSuchNode {
+        /// What was asked for.
+        id: u64,
+        /// What there is.
+        known: Vec<u64>,
+    },
+    /// The node has no process to do this to.
+    #[error("node {id} is not running")]
+    NotRunning {
+        /// The node.
+        id: u64,
+    },
+    /// The node's process ended while it was to become ready.
+    #[error("node {id} stopped while it started; the end of {}:\n{tail}", log.display())]
+    Died {
+        /// The node.
+        id: u64,
+        /// Its log.
+        log: PathBuf,
+        /// The last lines of it.
+        tail: String,
+    },
+    /// What was waited for did not come.
+    #[error("{what} not within {waited:?}: {last}")]
+    TimedOut {
+        /// What was waited for.
+        what: String,
+        /// For how long.
+        waited: Duration,
+        /// What was last seen.
+        last: String,
+    },
+    /// A node's configuration can't be read.
+    #[error("{}: {message}", path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The cluster in the directory has another number of nodes.
+    #[error("{} holds a cluster of {present} nodes, not of {asked}: run `scripts/cluster wipe` first, or leave --nodes out", directory.display())]
+    OtherSize {
+        /// Of the cluster.
+        directory: PathBuf,
+        /// Nodes it has.
+        present: usize,
+        /// Nodes asked for.
+        asked: usize,
+    },
+    /// There are not enough free ports.
+    #[error("no free port left from {first} to {last}")]
+    NoPorts {
+        /// First that was tried.
+        first: u16,
+        /// Last that was tried.
+        last: u16,
+    },
+    /// A port that a node needs is taken by something else.
+    #[error("port {address} of node {id} is in use by another process")]
+    PortInUse {
+        /// The node.
+        id: u64,
+        /// The address.
+        address: String,
+    },
+    /// A node did not answer, or answered with an error.
+    #[error("node {id} does not answer: {message}")]
+    Rpc {
+        /// The node.
+        id: u64,
+        /// Why.
+        message: String,
+    },
+}
+
+impl ClusterError {
+    /// An [`ClusterError::Io`].
+    pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            what,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
