@@ -1,6 +1,7 @@
 //! (Skeleton.)
 
 pub mod api;
+pub mod config;
 pub mod raft;
 pub mod replica;
 pub mod stopping;

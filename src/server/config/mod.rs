@@ -1,0 +1,21 @@
+//! The configuration: from a TOML file, the environment (`RINGFENCE_…`) and flags, the later ones stronger, to [`Settings`]
+//! that are known to be usable.
+//!
+//! Read [`keys`] for what there is, [`source`] for where values come from, [`read`] for how each is checked, [`settings`]
+//! for how they must fit together, [`flags`] for the command line and [`show`] for the way back to text.
+//! `docs/configuration.md` tells people the same.
+
+pub mod address;
+mod error;
+pub mod flags;
+pub mod keys;
+mod read;
+mod settings;
+mod show;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use error::ConfigError;
+pub use settings::{LogFormat, Settings};
+pub use source::{Origin, Value, Values};
