@@ -1,0 +1,40 @@
+# Shared by the scripts; they source it. Leaves them in the repository's root, with `set -euo pipefail`.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Where cargo builds. The simulated world is another configuration of the same sources, so it has a directory of its own.
+target=${CARGO_TARGET_DIR:-target}
+target_simulated=${RINGFENCE_TARGET_SIMULATED:-$target/madsim}
+
+# `dev` builds faster and is what the tests use, so that they and the demo share it; RINGFENCE_PROFILE=release runs faster.
+profile=${RINGFENCE_PROFILE:-dev}
+case $profile in
+dev) binaries=$target/debug ;;
+*) binaries=$target/$profile ;;
+esac
+
+say() { printf '%s\n' "$*" >&2; }
+
+# step TITLE COMMAND…: says what is done, does it, and says how long it took. Fails as the command does.
+step() {
+    local title=$1 begun=$SECONDS code=0
+    shift
+    say "==> $title"
+    "$@" || code=$?
+    if ((code)); then
+        say "==> $title: FAILED after $((SECONDS - begun)) s"
+    else
+        say "==> $title: ok, $((SECONDS - begun)) s"
+    fi
+    return "$code"
+}
+
+# All programs of the workspace, with cargo's own progress.
+build_programs() {
+    cargo build --locked --workspace --bins --profile "$profile"
+}
+
+# cargo, with the sources compiled for the simulated world.
+cargo_simulated() {
+    RUSTFLAGS="--cfg madsim" RUSTDOCFLAGS="--cfg madsim" CARGO_TARGET_DIR=$target_simulated cargo "$@"
+}
