@@ -1,0 +1,9 @@
+//! What every test of real processes needs: a [`World`] of nodes, raw gRPC, and waiting for conditions.
+
+pub mod binaries;
+pub mod load;
+pub mod raw;
+pub mod wait;
+mod world;
+
+pub use world::World;
