@@ -1,0 +1,187 @@
+//! What every command works with: the client, and where results go.
+
+use ringfence_client::{Client, Error, Freshness};
+
+use crate::args::{Global, ReadArgs};
+use crate::endpoints::Endpoints;
+use crate::exit;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// The result of a command: its exit code, or why it failed.
+pub type Done = Result<u8, Failure>;
+
+/// The client, and where results go.
+pub struct Context {
+    /// Not connected until the first request.
+    pub client: Client,
+    /// Where results go.
+    pub output: Output,
+    /// As they were given, for commands that are started.
+    pub endpoints: Endpoints,
+}
+
+impl Context {
+    /// Makes the client. Must be called within the runtime.
+    pub fn new(global: &Global) -> Result<Self, Failure> {
+        let client = Client::builder(global.endpoints.0.iter().cloned())
+            .deadline(global.timeout)
+            .connect_timeout(global.timeout.min(std::time::Duration::from_secs(2)))
+            .build()?;
+        Ok(Self {
+            client,
+            output: Output::new(global.json),
+            endpoints: global.endpoints.clone(),
+        })
+    }
+}
+
+/// How fresh a read was asked to be.
+pub fn freshness(read: ReadArgs) -> Freshness {
+    match (read.stale, read.min_revision) {
+        (_, Some(min_revision)) => Freshness::Stale { min_revision },
+        (true, None) => Freshness::Stale { min_revision: 0 },
+        (false, None) => Freshness::Linearizable,
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::Unavailable { .. } | Error::Timeout { .. } => exit::UNAVAILABLE,
+            Error::Unknown { .. } => exit::UNKNOWN,
+            Error::SessionLost { .. } | Error::NotHeld { .. } => exit::NO,
+            Error::LockHeld { .. } => exit::NOT_GRANTED,
+            Error::InvalidArgument { .. } => exit::USAGE,
+            Error::Compacted { .. } | Error::TooSlow { .. } | Error::Refused { .. } => {
+                exit::REFUSED
+            }
+            _ => exit::INTERNAL,
+        };
+        let message = match &error {
+            Error::Refused { message, .. } => message.clone(),
+            other => other.to_string(),
+        };
+        let failure = Self::new(code, &error.kind().to_uppercase(), message);
+        match next_step(&error) {
+            Some(next) => failure.next(next),
+            None => failure,
+        }
+    }
+}
+
+/// What people can do about an error.
+fn next_step(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::Unavailable { .. } => {
+            "is a server running there? `ringfenced --dev` starts one for trying, --endpoints names another, and \
+             `ringfence cluster status` shows who answers"
+        }
+        Error::Timeout { .. } => "try again, or give it more time with --timeout",
+        Error::Unknown { .. } => {
+            "look with `ringfence kv get` whether it was done before repeating it"
+        }
+        Error::SessionLost { .. } => "`ringfence session list` shows the sessions that live",
+        Error::NotHeld { .. } => "`ringfence lock show NAME` shows who holds it now",
+        Error::LockHeld { .. } => {
+            "wait for it with --wait, or look who holds it with `ringfence lock show NAME`"
+        }
+        Error::Compacted { .. } | Error::TooSlow { .. } => {
+            "start from the present state: `ringfence watch --snapshot`, or read without --revision"
+        }
+        Error::Refused { reason, .. } => return refusal_step(reason),
+        _ => return None,
+    })
+}
+
+fn refusal_step(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "KEY_IS_CLAIM" => "change it through `ringfence lock` or `ringfence elect`",
+        "PERMITS_MISMATCH" => "all who use the name must give the same --permits",
+        "REVISION_FUTURE" => "`ringfence cluster status` shows the newest revision",
+        "MEMBER_UNKNOWN" => "`ringfence cluster members` lists the members",
+        "MEMBER_EXISTS" => "give the new member a node id that this cluster never had",
+        "LEARNER_LAGS" => {
+            "wait until `ringfence cluster status` shows that it has caught up, or use --force"
+        }
+        "TTL_OUT_OF_RANGE" => "give a --ttl from 500ms to 1day",
+        "INVALID_NAME" => {
+            "a name is 1 to 1024 bytes of text without control characters, and neither begins nor ends with /"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_error_has_its_exit_code() {
+        let message = || "m".to_owned();
+        let refused = Error::Refused {
+            reason: "KEY_IS_CLAIM".to_owned(),
+            message: message(),
+            metadata: Default::default(),
+        };
+        let cases = [
+            (
+                Error::Unavailable { message: message() },
+                exit::UNAVAILABLE,
+                "UNAVAILABLE",
+            ),
+            (
+                Error::Timeout { message: message() },
+                exit::UNAVAILABLE,
+                "TIMEOUT",
+            ),
+            (
+                Error::Unknown { message: message() },
+                exit::UNKNOWN,
+                "UNKNOWN",
+            ),
+            (Error::SessionLost { session: 1 }, exit::NO, "SESSION_LOST"),
+            (
+                Error::NotHeld {
+                    token: 1,
+                    message: message(),
+                },
+                exit::NO,
+                "NOT_HELD",
+            ),
+            (
+                Error::LockHeld { message: message() },
+                exit::NOT_GRANTED,
+                "LOCK_HELD",
+            ),
+            (
+                Error::Compacted { compacted: 1 },
+                exit::REFUSED,
+                "COMPACTED",
+            ),
+            (
+                Error::InvalidArgument { message: message() },
+                exit::USAGE,
+                "INVALID_ARGUMENT",
+            ),
+            (refused, exit::REFUSED, "KEY_IS_CLAIM"),
+        ];
+        for (error, code, reason) in cases {
+            let failure = Failure::from(error);
+            assert_eq!((failure.code, failure.reason.as_str()), (code, reason));
+        }
+    }
+
+    #[test]
+    fn a_minimum_means_stale() {
+        let read = |stale, min_revision| {
+            freshness(ReadArgs {
+                stale,
+                min_revision,
+            })
+        };
+        assert_eq!(read(false, None), Freshness::Linearizable);
+        assert_eq!(read(true, None), Freshness::Stale { min_revision: 0 });
+        assert_eq!(read(false, Some(7)), Freshness::Stale { min_revision: 7 });
+    }
+}
