@@ -6,20 +6,20 @@
 //! claims in the order of names and tokens, then one [`Trailer`]. Everything else (indexes, owners, figures) follows from
 //! these.
 
+use std::ops::Bound;
+
 use bytes::Bytes;
+
+pub use crate::restore::Damaged;
 
 use crate::command::{Mode, Revision, SessionId, Token};
 use crate::outcome::Reply;
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::{queues, sessions};
 
 /// Version of the sequence of records.
 pub const FORMAT: u32 = 1;
-
-/// A snapshot that can't be right.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("snapshot is damaged: {0}")]
-pub struct Damaged(pub String);
 
 /// One record of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,14 +139,86 @@ pub struct Trailer {
 impl State {
     /// All of the state, as records in the order that the module describes.
     pub fn records(&self) -> Box<dyn Iterator<Item = Record> + Send + '_> {
-        Box::new(std::iter::empty())
+        let header = Record::Header(Header {
+            format: FORMAT,
+            revision: self.keyspace.revision,
+            compacted: self.keyspace.compacted,
+            clock_ms: self.clock_ms,
+            sequential: self.sequential,
+            hash: self.hash,
+        });
+        let versions = self
+            .keyspace
+            .base()
+            .chain(self.keyspace.later())
+            .map(|version| Record::Version(version.clone()));
+        let sessions = self
+            .sessions
+            .iter()
+            .flat_map(|(id, session)| session_records(id, session));
+        let claims = self
+            .queues
+            .from(Bound::Unbounded)
+            .flat_map(|(name, queue)| claim_records(name, queue));
+        let mut records = 0;
+        let counted = std::iter::once(header)
+            .chain(versions)
+            .chain(sessions)
+            .chain(claims)
+            .map(Some);
+        // The end marker is asked for last, when all others were counted.
+        Box::new(
+            counted
+                .chain(std::iter::once(None))
+                .map(move |record| match record {
+                    Some(record) => {
+                        records += 1;
+                        record
+                    }
+                    None => Record::Trailer(Trailer { records }),
+                }),
+        )
     }
+}
 
-    /// The state that these records say.
-    ///
-    /// # Errors
-    /// [`Damaged`] if they break an invariant, are incomplete, or have a newer format.
-    pub fn restore(_records: impl IntoIterator<Item = Record>) -> Result<State, Damaged> {
-        Ok(State::default())
-    }
+fn session_records(
+    id: SessionId,
+    session: &sessions::Session,
+) -> impl Iterator<Item = Record> + Send + '_ {
+    let record = Record::Session(Session {
+        id,
+        owner: session.owner.to_string(),
+        ttl_ms: session.ttl_ms,
+        deadline_ms: session.deadline_ms,
+        opened_wall_ms: session.opened_wall_ms,
+        sequence: session.retries.highest,
+    });
+    let remembered = session.retries.iter().map(move |(sequence, first)| {
+        let result = Result::clone(&first.result);
+        Record::Remembered(Remembered {
+            session: id,
+            sequence,
+            command: first.command,
+            result,
+        })
+    });
+    std::iter::once(record).chain(remembered)
+}
+
+fn claim_records<'a>(
+    name: &'a Bytes,
+    queue: &'a queues::Queue,
+) -> impl Iterator<Item = Record> + Send + 'a {
+    queue.iter().map(move |(token, place)| {
+        Record::Claim(Claim {
+            name: name.clone(),
+            session: place.session,
+            suffix: place.suffix.clone(),
+            token,
+            mode: place.mode,
+            attempt: place.attempt,
+            claimed_wall_ms: place.claimed_wall_ms,
+            granted_wall_ms: place.granted_wall_ms,
+        })
+    })
 }
