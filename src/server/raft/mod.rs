@@ -1,12 +1,18 @@
 //! Everything of raft: the log on disk, the snapshots, the peers' network. The rest of the server sees [`Node`] and the few
 //! types beside it, and none of openraft's.
 
+pub mod codec;
 pub mod engine;
 mod errors;
+mod failure;
 mod forwards;
+pub mod log_store;
 mod node;
 mod runtime;
 mod settings;
+pub mod snapshots;
+mod state_machine;
+mod types;
 mod views;
 mod watch;
 

@@ -1,2 +1,102 @@
-//! Where the log is kept. (Skeleton.)
+//! Where the log, the vote and the marks are kept: a small door with two rooms behind it, [`sled`] and [`memory`].
+//!
+//! An engine knows bytes only. What the bytes say, and their checksums, are [`super::log_store`]'s business, so that damage is
+//! found alike whatever the engine.
+
+use std::{io, ops::Range};
+
+use bytes::Bytes;
+
 pub mod memory;
+pub mod sled;
+
+/// A value of its own, beside the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mark {
+    /// Whose data these are.
+    Identity,
+    /// The vote.
+    Vote,
+    /// The last entry that is known to be committed.
+    Committed,
+    /// The last entry that was purged.
+    Purged,
+}
+
+impl Mark {
+    /// Its name on disk and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Identity => "identity",
+            Self::Vote => "vote",
+            Self::Committed => "committed",
+            Self::Purged => "purged",
+        }
+    }
+}
+
+/// One change.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Puts a record at an index: the one after the last, or any if there are none.
+    Append {
+        /// The index.
+        index: u64,
+        /// The record.
+        record: Bytes,
+    },
+    /// Sets a mark.
+    Mark {
+        /// Which.
+        mark: Mark,
+        /// Its value.
+        value: Bytes,
+    },
+    /// Removes the record at this index and all after it, the last one first.
+    Truncate {
+        /// The first that goes.
+        from: u64,
+    },
+    /// Removes the records of these indexes, the first one first.
+    Remove {
+        /// Which.
+        indexes: Range<u64>,
+    },
+}
+
+/// A place for the log. Its calls block. One thread writes; any may read.
+pub trait LogEngine: Send + Sync + 'static {
+    /// Does these changes, in this order. They can be read when this returns and are durable after the next [`LogEngine::sync`];
+    /// after a crash before it, a prefix of them may be there.
+    ///
+    /// # Errors
+    /// Final: the engine can't be used after one.
+    fn write(&self, writes: &[Write]) -> io::Result<()>;
+
+    /// Returns when everything written before is durable.
+    ///
+    /// # Errors
+    /// Final: what is durable is not known after one, and a second call would not tell.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Records of these indexes, in order, until their bytes pass the limit; at least one if there is one.
+    ///
+    /// # Errors
+    /// If the disk can't be read, or what is read can't be right.
+    fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>>;
+
+    /// The first and the last index, if there are records.
+    ///
+    /// # Errors
+    /// If the disk can't be read.
+    fn bounds(&self) -> io::Result<Option<(u64, u64)>>;
+
+    /// A mark's value.
+    ///
+    /// # Errors
+    /// If the disk can't be read.
+    fn mark(&self, mark: Mark) -> io::Result<Option<Bytes>>;
+
+    /// Bytes on disk.
+    fn disk_bytes(&self) -> u64;
+}

@@ -1,0 +1,351 @@
+//! The log on sled 0.34.7. No other file names sled.
+//!
+//! sled alone isn't durable: its `flush` ends in `sync_file_range`, which is no sync. With the following six rules none of thousands of
+//! power-cut images lost anything that was acknowledged; with one left out some did.
+//!
+//! 1. *The database is made under another name*, its trees opened and flushed, its files and directories synced, and then renamed;
+//!    the parent is synced last. sled never syncs `conf`, and a cut while it is made leaves a database that can't be opened.
+//! 2. *Before each open, `snap.*.generating` is deleted*: a half-written one makes sled unopenable for good. After each
+//!    open, rule 1's syncs are done again, for what recovery wrote.
+//! 3. *Values are cut into chunks of 16 KiB*, with segments of 8 MiB: 17 chunks, which is what a leaf can hold, stay well under a
+//!    quarter of a segment. Larger leaves go to blob files, which nobody syncs.
+//! 4. *Durable means `flush`, then `fdatasync` on our own handle of the file `db`*, and then the acknowledgement.
+//! 5. *At most two segments may be written between two such syncs*, since segment headers vouch for data that isn't durable yet. Each
+//!    insert and each remove counts its bytes and the share of a leaf's rewriting that it may cause; at half a segment rule 4 is
+//!    done, also in the middle of a batch, a truncation or a purge.
+//! 6. *sled's own flusher is off* (`flush_every_ms(None)`): it would write at times that nobody counts.
+//!
+//! Besides: since entries lie in chunks, a cut may leave the last entry incomplete; it was never acknowledged, and [`SledEngine::open`]
+//! drops it. The purge mark is written, and synced, before what it covers is removed.
+
+use std::{
+    fs::{self, File},
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{LogEngine, Mark, Write};
+
+/// Rule 3.
+const SEGMENT_BYTES: usize = 8 << 20;
+/// Rule 3.
+const CHUNK_BYTES: usize = 16 << 10;
+/// Rule 5: half a segment.
+const UNSYNCED_BYTES_MAX: usize = SEGMENT_BYTES / 2;
+/// Rule 5: what one insert or remove may cost beyond its own bytes.
+const REWRITE_BYTES: usize = 17 * CHUNK_BYTES / 8 + 64;
+/// Pages that sled keeps in memory. The log store has a cache of its own, so few are needed.
+const CACHE_BYTES: u64 = 16 << 20;
+/// How long an open waits for sled's threads of an earlier open in this process, which hold its lock a little longer.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a key in the log's tree: the index, then the number of the chunk, both big-endian.
+const KEY_BYTES: usize = 12;
+/// Bytes before the record in its first chunk: the record's length.
+const LENGTH_BYTES: usize = 4;
+
+/// The log in a sled database.
+pub struct SledEngine {
+    db: sled::Db,
+    log: sled::Tree,
+    marks: sled::Tree,
+    /// Rule 4: our own handle.
+    file: File,
+    /// Rule 5: counted since the last sync.
+    unsynced: AtomicUsize,
+}
+
+impl SledEngine {
+    /// Opens the database in this directory, or makes it. Its parent must exist.
+    ///
+    /// # Errors
+    /// If the directory can't be used, or sled finds damage.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        if !path.exists() {
+            create(path)?;
+        }
+        remove_half_written(path)?;
+        let db = open_patiently(path)?;
+        let engine = Self {
+            log: db.open_tree("log")?,
+            marks: db.open_tree("marks")?,
+            file: File::open(path.join("db"))?,
+            unsynced: AtomicUsize::new(0),
+            db,
+        };
+        engine.db.flush()?;
+        sync_all(path)?;
+        engine.drop_incomplete_tail()?;
+        Ok(engine)
+    }
+
+    fn drop_incomplete_tail(&self) -> io::Result<()> {
+        while let Some((key, _)) = self.log.last()? {
+            let (index, _) = parse_key(&key)?;
+            if self.read_record(index).is_ok() {
+                break;
+            }
+            self.remove_record(index)?;
+        }
+        self.sync()
+    }
+
+    /// Rule 5: counts what the next change may write, and syncs first if that would be too much.
+    fn count(&self, bytes: usize) -> io::Result<()> {
+        let cost = bytes + REWRITE_BYTES;
+        if self.unsynced.fetch_add(cost, Ordering::AcqRel) + cost >= UNSYNCED_BYTES_MAX {
+            self.sync()?;
+            self.unsynced.store(cost, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn insert(&self, tree: &sled::Tree, key: &[u8], value: Vec<u8>) -> io::Result<()> {
+        self.count(key.len() + value.len())?;
+        tree.insert(key, value)?;
+        Ok(())
+    }
+
+    fn append(&self, index: u64, record: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(record.len()).map_err(|_| io::Error::other("a record passes 4 GiB"))?;
+        let first = record.len().min(CHUNK_BYTES - LENGTH_BYTES);
+        let (head, tail) = record.split_at(first);
+        let mut value = Vec::with_capacity(LENGTH_BYTES + head.len());
+        value.extend_from_slice(&length.to_be_bytes());
+        value.extend_from_slice(head);
+        self.insert(&self.log, &key(index, 0), value)?;
+        for (chunk, number) in tail.chunks(CHUNK_BYTES).zip(1..) {
+            self.insert(&self.log, &key(index, number), chunk.to_vec())?;
+        }
+        Ok(())
+    }
+
+    fn remove_record(&self, index: u64) -> io::Result<()> {
+        // From the last chunk to the first: a cut in between leaves a record that is seen to be incomplete.
+        let chunks: Vec<_> = self.log.scan_prefix(index.to_be_bytes()).keys().collect::<Result<_, _>>()?;
+        for key in chunks.iter().rev() {
+            self.count(key.len())?;
+            self.log.remove(key)?;
+        }
+        Ok(())
+    }
+
+    fn read_record(&self, index: u64) -> io::Result<Bytes> {
+        let mut joined = Joined::default();
+        for chunk in self.log.scan_prefix(index.to_be_bytes()) {
+            let (key, value) = chunk?;
+            joined.add(parse_key(&key)?, &value)?;
+        }
+        joined.take()?.map(|(_, record)| record).ok_or_else(|| damaged(index, "is missing"))
+    }
+}
+
+impl LogEngine for SledEngine {
+    fn write(&self, writes: &[Write]) -> io::Result<()> {
+        for write in writes {
+            match write {
+                Write::Append { index, record } => self.append(*index, record)?,
+                Write::Mark { mark, value } => self.insert(&self.marks, mark.name().as_bytes(), value.to_vec())?,
+                Write::Truncate { from } => {
+                    while let Some((key, _)) = self.log.last()? {
+                        let (index, _) = parse_key(&key)?;
+                        if index < *from {
+                            break;
+                        }
+                        self.remove_record(index)?;
+                    }
+                }
+                Write::Remove { indexes } => {
+                    for index in indexes.clone() {
+                        self.remove_record(index)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        // Rule 4.
+        self.db.flush()?;
+        self.file.sync_data()?;
+        self.unsynced.store(0, Ordering::Release);
+        Ok(())
+    }
+
+    fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
+        let mut records = Vec::new();
+        if indexes.is_empty() {
+            return Ok(records);
+        }
+        let mut bytes = 0;
+        let mut joined = Joined::default();
+        for chunk in self.log.range(key(indexes.start, 0)..key(indexes.end, 0)) {
+            let (chunk_key, value) = chunk?;
+            let place = parse_key(&chunk_key)?;
+            if place.1 == 0 {
+                if let Some(record) = joined.take()? {
+                    bytes += record.1.len();
+                    records.push(record);
+                }
+                if bytes >= bytes_max {
+                    return Ok(records);
+                }
+            }
+            joined.add(place, &value)?;
+        }
+        records.extend(joined.take()?);
+        Ok(records)
+    }
+
+    fn bounds(&self) -> io::Result<Option<(u64, u64)>> {
+        let (Some((first, _)), Some((last, _))) = (self.log.first()?, self.log.last()?) else { return Ok(None) };
+        Ok(Some((parse_key(&first)?.0, parse_key(&last)?.0)))
+    }
+
+    fn mark(&self, mark: Mark) -> io::Result<Option<Bytes>> {
+        Ok(self.marks.get(mark.name())?.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        self.db.size_on_disk().unwrap_or(0)
+    }
+}
+
+/// A record that is put together from its chunks.
+#[derive(Default)]
+struct Joined {
+    index: u64,
+    length: usize,
+    next_chunk: u32,
+    bytes: BytesMut,
+}
+
+impl Joined {
+    fn add(&mut self, (index, chunk): (u64, u32), value: &[u8]) -> io::Result<()> {
+        if chunk != self.next_chunk || (chunk > 0 && index != self.index) {
+            return Err(damaged(index, "lacks a chunk"));
+        }
+        let mut value = value;
+        if chunk == 0 {
+            let Some((length, rest)) = value.split_first_chunk::<LENGTH_BYTES>() else {
+                return Err(damaged(index, "lacks its length"));
+            };
+            self.index = index;
+            self.length = u32::from_be_bytes(*length) as usize;
+            value = rest;
+        }
+        self.bytes.extend_from_slice(value);
+        self.next_chunk += 1;
+        Ok(())
+    }
+
+    /// The record, if one was begun. Ready for the next one then.
+    fn take(&mut self) -> io::Result<Option<(u64, Bytes)>> {
+        let joined = std::mem::take(self);
+        if joined.next_chunk == 0 {
+            return Ok(None);
+        }
+        if joined.bytes.len() != joined.length {
+            return Err(damaged(joined.index, "is cut off"));
+        }
+        Ok(Some((joined.index, joined.bytes.freeze())))
+    }
+}
+
+fn key(index: u64, chunk: u32) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    let (head, tail) = key.split_at_mut(8);
+    head.copy_from_slice(&index.to_be_bytes());
+    tail.copy_from_slice(&chunk.to_be_bytes());
+    key
+}
+
+fn parse_key(key: &[u8]) -> io::Result<(u64, u32)> {
+    let parsed = key.split_first_chunk::<8>().and_then(|(index, chunk)| {
+        Some((u64::from_be_bytes(*index), u32::from_be_bytes(chunk.try_into().ok()?)))
+    });
+    parsed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "tree log: a key is not an index and a chunk's number"))
+}
+
+fn damaged(index: u64, what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("tree log, index {index}: the record {what}"))
+}
+
+/// Rule 6, and the sizes of rule 3.
+fn config(path: &Path) -> sled::Config {
+    sled::Config::new()
+        .path(path)
+        .segment_size(SEGMENT_BYTES)
+        .cache_capacity(CACHE_BYTES)
+        .mode(sled::Mode::HighThroughput)
+        .flush_every_ms(None)
+}
+
+/// Rule 1.
+fn create(path: &Path) -> io::Result<()> {
+    let mut other = path.as_os_str().to_owned();
+    other.push(".new");
+    let other = PathBuf::from(other);
+    if other.exists() {
+        fs::remove_dir_all(&other)?;
+    }
+    {
+        let db = config(&other).open()?;
+        db.open_tree("log")?;
+        db.open_tree("marks")?;
+        db.flush()?;
+    }
+    sync_all(&other)?;
+    fs::rename(&other, path)?;
+    sync_parent(path)
+}
+
+/// Rules 1 and 2: everything that sled made and may not have synced.
+fn sync_all(path: &Path) -> io::Result<()> {
+    for file in ["db", "conf", "blobs"] {
+        File::open(path.join(file))?.sync_all()?;
+    }
+    File::open(path)?.sync_all()?;
+    sync_parent(path)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Rule 2.
+fn remove_half_written(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn open_patiently(path: &Path) -> io::Result<sled::Db> {
+    let begun = Instant::now();
+    loop {
+        match config(path).open() {
+            Err(sled::Error::Io(error)) if error.to_string().contains("lock") && begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+#[cfg(all(test, not(madsim)))]
+#[path = "sled_tests.rs"]
+mod tests;

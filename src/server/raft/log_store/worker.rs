@@ -1,0 +1,262 @@
+//! The one thread that writes to the engine.
+//!
+//! It takes everything that is queued, writes it as one batch, syncs once and then tells all who wait: group commit. While it
+//! syncs, the next batch gathers. In a simulation there is no thread, and each job is done where it is given.
+
+use std::{io, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::raft::{
+    engine::{LogEngine, Mark, Write},
+    failure::Failure,
+    types::Flushed,
+};
+
+/// Tells who waits.
+pub type Done = tokio::sync::oneshot::Sender<io::Result<()>>;
+
+/// Records that one round removes after a purge, so that appends never wait for a long one.
+const REMOVALS_PER_ROUND: u64 = 64;
+
+/// Something to be written.
+pub enum Job {
+    /// Entries at the end of the log.
+    Append {
+        /// With consecutive indexes.
+        records: Vec<(u64, Bytes)>,
+        /// Called when they are durable.
+        flushed: Flushed,
+    },
+    /// A mark that must be durable.
+    Mark {
+        /// Which.
+        mark: Mark,
+        /// Its value.
+        value: Bytes,
+        /// Told when it is durable.
+        done: Done,
+    },
+    /// How far the log is committed. Goes along with the next batch; nobody waits for it.
+    Committed {
+        /// The mark's value.
+        value: Bytes,
+    },
+    /// Removes this entry and all after it.
+    Truncate {
+        /// The first that goes.
+        from: u64,
+        /// Told when that is durable.
+        done: Done,
+    },
+    /// Removes this entry and all before it, after the mark is durable.
+    Purge {
+        /// The last that goes.
+        upto: u64,
+        /// The mark's value.
+        value: Bytes,
+        /// Told when the mark is durable.
+        done: Done,
+    },
+    /// Syncs, whatever there is.
+    Sync {
+        /// Told when everything before is durable.
+        done: Done,
+    },
+}
+
+/// Who waits for a batch.
+enum Waiter {
+    Append(Flushed),
+    Other(Done),
+}
+
+/// Writes jobs to the engine.
+pub struct Worker {
+    engine: Arc<dyn LogEngine>,
+    failure: Arc<Failure>,
+    /// Called with the last index that became durable.
+    durable: Arc<dyn Fn(u64) + Send + Sync>,
+    /// Purged entries that are still on the disk.
+    removing: Range<u64>,
+}
+
+impl Worker {
+    /// `first`: index of the first record in the engine, or where it would be.
+    pub fn new(
+        engine: Arc<dyn LogEngine>,
+        failure: Arc<Failure>,
+        first: u64,
+        durable: Arc<dyn Fn(u64) + Send + Sync>,
+    ) -> Self {
+        Self { engine, failure, durable, removing: first..first }
+    }
+
+    /// Does these jobs, and tells who waits for them.
+    pub fn run(&mut self, jobs: Vec<Job>) {
+        let mut writes = Vec::new();
+        let mut waiters = Vec::new();
+        let mut last = None;
+        for job in jobs {
+            last = self.gather(job, &mut writes, &mut waiters).or(last);
+        }
+        let result = self.write(&writes, !waiters.is_empty());
+        if let (Ok(()), Some(last)) = (&result, last) {
+            (self.durable)(last);
+        }
+        for waiter in waiters {
+            let result = result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            match waiter {
+                Waiter::Append(flushed) => flushed.io_completed(result),
+                // Whoever asked may have gone.
+                Waiter::Other(done) => drop(done.send(result)),
+            }
+        }
+        if result.is_ok() {
+            self.remove_some();
+        }
+    }
+
+    /// Purged entries are still to be removed.
+    pub fn has_more(&self) -> bool {
+        !self.removing.is_empty()
+    }
+
+    fn gather(&mut self, job: Job, writes: &mut Vec<Write>, waiters: &mut Vec<Waiter>) -> Option<u64> {
+        let mut last = None;
+        match job {
+            Job::Append { records, flushed } => {
+                last = records.last().map(|(index, _)| *index);
+                writes.extend(records.into_iter().map(|(index, record)| Write::Append { index, record }));
+                waiters.push(Waiter::Append(flushed));
+            }
+            Job::Mark { mark, value, done } => {
+                writes.push(Write::Mark { mark, value });
+                waiters.push(Waiter::Other(done));
+            }
+            Job::Committed { value } => writes.push(Write::Mark { mark: Mark::Committed, value }),
+            Job::Truncate { from, done } => {
+                writes.push(Write::Truncate { from });
+                waiters.push(Waiter::Other(done));
+            }
+            Job::Purge { upto, value, done } => {
+                writes.push(Write::Mark { mark: Mark::Purged, value });
+                self.removing.end = self.removing.end.max(upto.saturating_add(1));
+                waiters.push(Waiter::Other(done));
+            }
+            Job::Sync { done } => waiters.push(Waiter::Other(done)),
+        }
+        last
+    }
+
+    fn write(&self, writes: &[Write], sync: bool) -> io::Result<()> {
+        if let Some(message) = self.failure.message() {
+            return Err(io::Error::other(message));
+        }
+        let result = self.engine.write(writes).and_then(|()| if sync { self.engine.sync() } else { Ok(()) });
+        if let Err(error) = &result {
+            self.failure.set(format!("the log can't be written: {error}"));
+        }
+        result
+    }
+
+    fn remove_some(&mut self) {
+        if self.removing.is_empty() {
+            return;
+        }
+        let end = self.removing.end.min(self.removing.start.saturating_add(REMOVALS_PER_ROUND));
+        let indexes = self.removing.start..end;
+        self.removing.start = end;
+        // An error is kept in the failure, which ends the node.
+        let _ = self.write(&[Write::Remove { indexes }], false);
+    }
+}
+
+/// The way to the worker.
+pub enum Storage {
+    /// A thread of its own.
+    #[cfg(not(madsim))]
+    Thread {
+        /// Absent once it was closed.
+        jobs: Mutex<Option<std::sync::mpsc::Sender<Job>>>,
+        /// Absent once it was joined.
+        thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    },
+    /// Done where it is given.
+    #[cfg(madsim)]
+    Inline(Mutex<Option<Worker>>),
+}
+
+#[cfg(not(madsim))]
+impl Storage {
+    /// Starts the worker.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn start(mut worker: Worker) -> io::Result<Self> {
+        let (jobs, queue) = std::sync::mpsc::channel::<Job>();
+        let work = move || {
+            loop {
+                let first = if worker.has_more() {
+                    match queue.try_recv() {
+                        Ok(job) => Some(job),
+                        Err(std::sync::mpsc::TryRecvError::Empty) => None,
+                        Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
+                    }
+                } else {
+                    match queue.recv() {
+                        Ok(job) => Some(job),
+                        Err(std::sync::mpsc::RecvError) => return,
+                    }
+                };
+                worker.run(first.into_iter().chain(queue.try_iter()).collect());
+            }
+        };
+        let thread = std::thread::Builder::new().name("storage".to_owned()).spawn(work)?;
+        Ok(Self::Thread { jobs: Mutex::new(Some(jobs)), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Queues a job. After [`Storage::close`] it is dropped, and whoever waits for it learns that.
+    pub fn submit(&self, job: Job) {
+        let Self::Thread { jobs, .. } = self;
+        if let Some(jobs) = jobs.lock().as_ref() {
+            // The thread ends only when it is closed.
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// Does what is queued and ends the worker, which lets go of the engine. Blocks for as long as that takes.
+    pub fn close(&self) {
+        let Self::Thread { jobs, thread } = self;
+        jobs.lock().take();
+        if let Some(thread) = thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(madsim)]
+impl Storage {
+    /// Keeps the worker.
+    ///
+    /// # Errors
+    /// None.
+    pub fn start(worker: Worker) -> io::Result<Self> {
+        Ok(Self::Inline(Mutex::new(Some(worker))))
+    }
+
+    /// Does a job. After [`Storage::close`] it is dropped, and whoever waits for it learns that.
+    pub fn submit(&self, job: Job) {
+        let Self::Inline(worker) = self;
+        if let Some(worker) = worker.lock().as_mut() {
+            worker.run(vec![job]);
+        }
+    }
+
+    /// Ends the worker, which lets go of the engine.
+    pub fn close(&self) {
+        let Self::Inline(worker) = self;
+        worker.lock().take();
+    }
+}

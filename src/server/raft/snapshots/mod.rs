@@ -1,0 +1,261 @@
+//! Snapshot files: written beside the running state, kept by twos, refused unless whole.
+//!
+//! A file is written under a temporary name, synced, renamed, and the directory synced; only then does it exist. The newest two
+//! stay: if the newest turns out to be damaged, the one before it and the log after it still give the same state, since the
+//! log is kept back to there ([`super::log_store::LogStore::keep_above`]).
+
+use std::{
+    io::{self, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use ringfence_core::State;
+
+pub mod files;
+pub mod format;
+
+use files::{FileWriter, Files};
+
+use super::types::{LogId, SnapshotMeta};
+
+/// Files that are kept.
+const KEEP: usize = 2;
+/// End of the names of files that don't exist yet.
+const UNFINISHED: &str = ".tmp";
+/// End of the names of snapshots.
+const SUFFIX: &str = ".snapshot";
+
+/// A whole snapshot in a file.
+#[derive(Clone, Debug)]
+pub struct SnapshotFile {
+    /// Its name in the directory.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// What it says, where it was just read.
+    pub state: Option<Box<State>>,
+}
+
+/// The directory of snapshots. Clones are the same directory. Its calls block.
+#[derive(Clone)]
+pub struct Snapshots {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    files: Arc<dyn Files>,
+    cluster: u64,
+    /// The newest.
+    current: Mutex<Option<(SnapshotMeta, SnapshotFile)>>,
+    /// Numbers temporary names.
+    unfinished: AtomicU64,
+}
+
+impl Snapshots {
+    /// Opens the directory, removes unfinished files and reads the newest snapshot that is whole; its file carries the state
+    /// then. Also says which newer files were refused, and why.
+    ///
+    /// # Errors
+    /// If the directory can't be read.
+    pub fn open(files: Arc<dyn Files>, cluster: u64) -> io::Result<(Self, Vec<String>)> {
+        let mut names = files.list()?;
+        for name in names.extract_if(.., |name| !name.ends_with(SUFFIX)) {
+            if name.ends_with(UNFINISHED) {
+                files.remove(&name)?;
+            }
+        }
+        names.sort();
+        let mut refused = Vec::new();
+        let mut current = None;
+        for name in names.into_iter().rev() {
+            let (mut input, bytes) = files.open(&name)?;
+            match format::read(&mut *input, cluster) {
+                Ok((meta, state)) => {
+                    current = Some((meta, SnapshotFile { name, bytes, state: Some(Box::new(state)) }));
+                    break;
+                }
+                Err(error) => refused.push(format!("snapshot file {name}: {error}")),
+            }
+        }
+        let inner = Inner { files, cluster, current: Mutex::new(current), unfinished: AtomicU64::new(0) };
+        Ok((Self { inner: Arc::new(inner) }, refused))
+    }
+
+    /// The newest snapshot.
+    pub fn current(&self) -> Option<(SnapshotMeta, SnapshotFile)> {
+        self.inner.current.lock().clone()
+    }
+
+    /// Forgets the state that the newest file carries, so that memory isn't held for it.
+    pub fn drop_state(&self) {
+        if let Some((_, file)) = self.inner.current.lock().as_mut() {
+            file.state = None;
+        }
+    }
+
+    /// Writes a snapshot, which is durable when this returns. Older ones than the one before it are removed.
+    ///
+    /// # Errors
+    /// What the disk says. The node can go on: the log is kept.
+    pub fn write(&self, meta: &SnapshotMeta, state: &State) -> io::Result<SnapshotFile> {
+        let mut unfinished = self.begin()?;
+        format::write(&mut unfinished.out, self.inner.cluster, meta, state)?;
+        let file = unfinished.finish(meta, None)?;
+        *self.inner.current.lock() = Some((meta.clone(), file.clone()));
+        self.prune(KEEP)?;
+        Ok(file)
+    }
+
+    /// Begins a file that another member sends.
+    ///
+    /// # Errors
+    /// If the directory can't be written.
+    pub fn begin(&self) -> io::Result<Unfinished> {
+        let number = self.inner.unfinished.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{number}{UNFINISHED}");
+        let out = self.inner.files.create(&name)?;
+        Ok(Unfinished { snapshots: self.clone(), name, out: Counted { out, bytes: 0 }, finished: false })
+    }
+
+    /// Makes a received file the newest, and the only one.
+    ///
+    /// # Errors
+    /// If the directory can't be written.
+    pub fn install(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> io::Result<()> {
+        *self.inner.current.lock() = Some((meta.clone(), SnapshotFile { state: None, ..file.clone() }));
+        self.prune(1)
+    }
+
+    /// What a file says.
+    ///
+    /// # Errors
+    /// See [`format::read`].
+    pub fn read(&self, file: &SnapshotFile) -> io::Result<(SnapshotMeta, State)> {
+        let (mut input, _) = self.inner.files.open(&file.name)?;
+        format::read(&mut *input, self.inner.cluster)
+    }
+
+    /// The bytes of a file, and their number.
+    ///
+    /// # Errors
+    /// If it isn't there any more.
+    pub fn bytes(&self, file: &SnapshotFile) -> io::Result<(Box<dyn Read + Send>, u64)> {
+        self.inner.files.open(&file.name)
+    }
+
+    /// Bytes of all snapshots.
+    pub fn disk_bytes(&self) -> u64 {
+        self.current().map_or(0, |(_, file)| file.bytes)
+    }
+
+    /// Removes all but the newest so many up to the current one; a newer file than that was refused.
+    fn prune(&self, keep: usize) -> io::Result<()> {
+        let Some((_, current)) = self.current() else { return Ok(()) };
+        let mut names = self.inner.files.list()?;
+        names.retain(|name| name.ends_with(SUFFIX));
+        names.sort();
+        let (older, refused) = names.split_at(names.partition_point(|name| *name <= current.name));
+        let removed = older.len().saturating_sub(keep);
+        for name in older.iter().take(removed).chain(refused) {
+            self.inner.files.remove(name)?;
+        }
+        Ok(())
+    }
+}
+
+/// A file that is being written. Dropped before its end, it is removed.
+pub struct Unfinished {
+    snapshots: Snapshots,
+    name: String,
+    out: Counted,
+    finished: bool,
+}
+
+impl Unfinished {
+    /// Adds bytes that another member sent.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
+        io::Write::write_all(&mut self.out, bytes)
+    }
+
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.out.bytes
+    }
+
+    /// Reads all of what another member sent, and keeps it under its name if it is whole.
+    ///
+    /// # Errors
+    /// See [`format::read`].
+    pub fn receive(mut self) -> io::Result<(SnapshotMeta, SnapshotFile)> {
+        self.out.out.sync()?;
+        let (mut input, _) = self.snapshots.inner.files.open(&self.name)?;
+        let (meta, state) = format::read(&mut *input, self.snapshots.inner.cluster)?;
+        let file = self.finish(&meta, Some(Box::new(state)))?;
+        Ok((meta, file))
+    }
+
+    fn finish(mut self, meta: &SnapshotMeta, state: Option<Box<State>>) -> io::Result<SnapshotFile> {
+        self.out.out.sync()?;
+        let name = name(meta.last_log_id.as_ref());
+        self.snapshots.inner.files.rename(&self.name, &name)?;
+        self.finished = true;
+        Ok(SnapshotFile { name, bytes: self.out.bytes, state })
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.finished {
+            // The next start removes it if this can't.
+            let _ = self.snapshots.inner.files.remove(&self.name);
+        }
+    }
+}
+
+/// Counts what is written.
+struct Counted {
+    out: Box<dyn FileWriter>,
+    bytes: u64,
+}
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Names sort as what they cover.
+fn name(last: Option<&LogId>) -> String {
+    let (index, term) = last.map_or((0, 0), |last| (last.index, last.leader_id.term));
+    format!("{index:020}-{term:020}{SUFFIX}")
+}
+
+/// Index of the last entry that a file of this name covers.
+fn covered(name: &str) -> Option<u64> {
+    name.split_once('-')?.0.parse().ok()
+}
+
+impl Snapshots {
+    /// Index that the oldest kept snapshot covers.
+    pub fn oldest_covered(&self) -> Option<u64> {
+        let names = self.inner.files.list().ok()?;
+        names.iter().filter(|name| name.ends_with(SUFFIX)).filter_map(|name| covered(name)).min()
+    }
+}
+
+#[cfg(all(test, not(madsim)))]
+#[path = "snapshot_tests.rs"]
+mod tests;

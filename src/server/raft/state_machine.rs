@@ -1,0 +1,131 @@
+//! openraft's state machine: passes what is committed to the [`Replica`], and makes and takes snapshots.
+//!
+//! The state lives in memory. At the start openraft installs the newest snapshot and applies the log after it, up to what is known to be
+//! committed.
+
+use std::{io, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use openraft::{
+    RaftSnapshotBuilder,
+    storage::{EntryResponder, RaftStateMachine},
+    type_config::alias::SnapshotOf,
+};
+use ringfence_core::State;
+
+use super::{
+    log_store::LogStore,
+    runtime,
+    snapshots::{SnapshotFile, Snapshots},
+    types::{Applied, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig},
+};
+use crate::replica::Replica;
+
+/// Applies the log to the replica.
+pub struct StateMachine {
+    replica: Arc<Replica>,
+    snapshots: Snapshots,
+    log: LogStore,
+    last_applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl StateMachine {
+    /// With nothing applied.
+    pub fn new(replica: Arc<Replica>, snapshots: Snapshots, log: LogStore) -> Self {
+        Self { replica, snapshots, log, last_applied: None, membership: StoredMembership::default() }
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.last_applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + Send,
+    {
+        while let Some(next) = entries.next().await {
+            let (entry, responder) = next?;
+            let index = entry.log_id.index;
+            let outcome = match entry.payload {
+                Payload::Normal(proposal) => self.replica.apply(index, Some(&proposal.entry)),
+                Payload::Blank => self.replica.apply(index, None),
+                Payload::Membership(membership) => {
+                    self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    self.replica.apply(index, None)
+                }
+            };
+            self.last_applied = Some(entry.log_id);
+            if let Some(responder) = responder {
+                responder.send(Applied { replies: outcome.replies });
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let (_, state) = self.replica.state();
+        Builder {
+            snapshots: self.snapshots.clone(),
+            log: self.log.clone(),
+            meta: SnapshotMeta { last_log_id: self.last_applied, last_membership: self.membership.clone() },
+            state,
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, mut file: SnapshotFile) -> Result<(), io::Error> {
+        let snapshots = self.snapshots.clone();
+        let installed = meta.clone();
+        let state = runtime::blocking(move || {
+            let state = match file.state.take() {
+                Some(state) => *state,
+                None => snapshots.read(&file)?.1,
+            };
+            if snapshots.current().is_some_and(|(_, current)| current.name == file.name) {
+                // At the start: it is there already, and the one before it stays.
+                snapshots.drop_state();
+            } else {
+                snapshots.install(&installed, &file)?;
+            }
+            Ok::<State, io::Error>(state)
+        })
+        .await??;
+        if let Some(oldest) = self.snapshots.oldest_covered() {
+            self.log.keep_above(oldest);
+        }
+        self.last_applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        self.replica.install(meta.last_log_id.map_or(0, |last| last.index), state);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<TypeConfig, SnapshotFile>>, io::Error> {
+        Ok(self.snapshots.current().map(|(meta, snapshot)| SnapshotOf::<TypeConfig, SnapshotFile> { meta, snapshot }))
+    }
+}
+
+/// Writes a snapshot of the state as it was when this was made, while applying goes on.
+pub struct Builder {
+    snapshots: Snapshots,
+    log: LogStore,
+    meta: SnapshotMeta,
+    state: State,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotFile>, io::Error> {
+        let (snapshots, meta, state) = (self.snapshots.clone(), self.meta.clone(), self.state.clone());
+        let snapshot = runtime::blocking(move || snapshots.write(&meta, &state)).await??;
+        if let Some(oldest) = self.snapshots.oldest_covered() {
+            self.log.keep_above(oldest);
+        }
+        Ok(SnapshotOf::<TypeConfig, SnapshotFile> { meta: self.meta.clone(), snapshot })
+    }
+}
