@@ -72,7 +72,7 @@ pub enum Command {
     /// Fenced locks: run a command under one, acquire, try, show, list, validate, release.
     #[command(subcommand)]
     Lock(lock::LockCommand),
-    /// Elections: run a command as the leader, ask for the leader, observe, proclaim, resign.
+    /// Elections: run a command as the leader, ask for the leader, observe, resign.
     #[command(subcommand)]
     Elect(elect::ElectCommand),
     /// Sessions, the proofs of being alive: list, show, close.
@@ -94,19 +94,6 @@ Examples:
     /// List the exit codes.
     #[command(after_help = crate::exit::help())]
     ExitCodes,
-    /// Become the command of a `run`; started by `ringfence` itself.
-    #[command(name = crate::become_command::VERB, hide = true)]
-    Become(BecomeArgs),
-}
-
-/// See [`crate::become_command`].
-#[derive(Debug, Args)]
-pub struct BecomeArgs {
-    /// The process that must still be the parent.
-    pub parent: u32,
-    /// The command.
-    #[arg(last = true, required = true)]
-    pub command: Vec<OsString>,
 }
 
 /// How fresh a read must be.

@@ -3,25 +3,40 @@
 //! The step between is there to ask the kernel to kill the command should `ringfence` be killed: then nobody would be left to
 //! stop it when the lock is lost. Only the process itself can ask for that, and the wish outlives `exec`.
 
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::args::BecomeArgs;
 use crate::exit;
 use crate::failure::Failure;
 
-/// The hidden verb.
+/// The first argument of such a start; the second is the process that must still be the parent, the rest the command. It
+/// is no part of the command line that people see, help and completions included.
 pub const VERB: &str = "__become";
 
-/// Becomes the command. Comes back only if that can't be done.
-pub fn run(args: &BecomeArgs) -> Failure {
-    if let Err(failure) = die_with(args.parent) {
+/// Becomes the command, if these arguments (without the program's name) ask for it. Comes back with a failure only if that can't be done.
+pub fn asked(mut arguments: impl Iterator<Item = OsString>) -> Option<Failure> {
+    if arguments.next()? != VERB {
+        return None;
+    }
+    let parent = arguments
+        .next()
+        .and_then(|parent| parent.to_str()?.parse().ok());
+    let (Some(parent), Some(program)) = (parent, arguments.next()) else {
+        return Some(Failure::usage(format!("{VERB} is for ringfence itself")));
+    };
+    Some(become_command(parent, program, arguments))
+}
+
+fn become_command(
+    parent: u32,
+    program: OsString,
+    arguments: impl Iterator<Item = OsString>,
+) -> Failure {
+    if let Err(failure) = die_with(parent) {
         return failure;
     }
-    let Some((program, arguments)) = args.command.split_first() else {
-        return Failure::usage("no command is given after `--`");
-    };
-    let error = Command::new(program).args(arguments).exec();
+    let error = Command::new(&program).args(arguments).exec();
     let name = crate::output::escape(program.as_encoded_bytes());
     if error.kind() == std::io::ErrorKind::NotFound {
         Failure::new(

@@ -1,7 +1,7 @@
 //! Keys: put, get, delete, history, txn, compact. Listing has its own file, [`crate::kv_list`].
 
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::context::{Context, Done, freshness};
 use crate::exit;
 use crate::failure::Failure;
 use crate::kv_list;
-use crate::output::{Object, Table, escape, wall_time};
+use crate::output::{Object, Output, Table, escape, wall_time};
 use crate::{shapes, txn_json, txn_syntax};
 
 /// Does one of the commands.
@@ -62,8 +62,8 @@ async fn put(context: &Context, args: PutArgs) -> Done {
     let key = bytes_of(&args.key, args.base64)?;
     let value = match (&args.value, &args.file) {
         (Some(value), _) => bytes_of(value, args.base64)?,
-        (None, Some(path)) => read(path)?,
-        (None, None) => read(Path::new("-"))?,
+        (None, Some(path)) => read(context.output, path)?,
+        (None, None) => read(context.output, Path::new("-"))?,
     };
     let mut options = PutOptions::new();
     if let Some(session) = args.session {
@@ -249,7 +249,10 @@ async fn txn(context: &Context, args: TxnArgs) -> Done {
             Failure::usage(error.to_string()).next("`ringfence help kv txn` shows the forms")
         })?
     } else {
-        let text = read(args.file.as_deref().unwrap_or(Path::new("-")))?;
+        let text = read(
+            context.output,
+            args.file.as_deref().unwrap_or(Path::new("-")),
+        )?;
         let text =
             String::from_utf8(text).map_err(|_| Failure::usage("the transaction is not UTF-8"))?;
         txn_json::txn(&text)
@@ -295,9 +298,12 @@ fn txn_lines(result: &TxnResult) -> String {
 }
 
 /// A file to its end; `-` is standard input.
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+fn read(output: Output, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
+        if std::io::stdin().is_terminal() {
+            output.progress("reading standard input, to its end (Ctrl-D)");
+        }
         std::io::stdin().lock().read_to_end(&mut bytes)
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))

@@ -42,6 +42,10 @@ use crate::failure::Failure;
 use crate::output::{Object, Output};
 
 fn main() -> ExitCode {
+    if let Some(failure) = become_command::asked(std::env::args_os().skip(1)) {
+        Output::new(false).failure(&failure);
+        return ExitCode::from(failure.code);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(usage(&error)),
@@ -61,7 +65,6 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Done {
     let output = Output::new(cli.global.json);
     match &cli.command {
-        Command::Become(args) => return Err(become_command::run(args)),
         Command::Completions { shell } => return completions(output, *shell),
         Command::ExitCodes => return exit_codes(output),
         _ => {}
@@ -86,7 +89,7 @@ async fn dispatch(cli: Cli) -> Done {
         Command::Session(command) => session::run(&context, command).await,
         Command::Cluster(command) => cluster::run(&context, command).await,
         // These need no cluster and were done before.
-        Command::Completions { .. } | Command::ExitCodes | Command::Become(_) => Ok(exit::DONE),
+        Command::Completions { .. } | Command::ExitCodes => Ok(exit::DONE),
     }
 }
 

@@ -74,7 +74,6 @@ fn spawn(args: &RunArgs, environment: &[(&str, String)]) -> Result<(Child, Group
         .arg0(OsStr::new("ringfence"))
         .arg(become_command::VERB)
         .arg(std::process::id().to_string())
-        .arg("--")
         .args(&args.command)
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .process_group(0)
