@@ -1,1 +1,23 @@
-//! (Skeleton.)
+//! The real server and the real client in one deterministic world.
+//!
+//! Here the cluster runs on a simulated network, a simulated disk and a simulated clock, in one thread: the sources are those of
+//! the programs, compiled with `--cfg madsim`. Everything that can vary comes from a seed, so that what happened once
+//! happens again: the same seed gives the same trace, in another process too, and a failure is found by its seed alone.
+//!
+//! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
+//! - [`scenario`]: what happens in it: the leader is cut off from the others, and later comes back.
+//! - [`trace`]: everything that anybody said, with the moment by the simulated clock, and its hash.
+//!
+//! Without `--cfg madsim` there is nothing here; the program `simulation` says how to run it then.
+
+#[cfg(madsim)]
+pub mod scenario;
+#[cfg(madsim)]
+pub mod trace;
+#[cfg(madsim)]
+pub mod world;
+
+#[cfg(madsim)]
+mod run;
+#[cfg(madsim)]
+pub use run::{Ran, run};

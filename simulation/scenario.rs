@@ -1,0 +1,197 @@
+//! The leader is cut off from the other servers, with a client on either side.
+//!
+//! The other side elects, and its client writes on, under the lock that it took before. The old leader acknowledges
+//! nothing more, neither writes nor linearizable reads, and still answers who asks for what it has. When the links are
+//! mended all three come to the same state, with all that was acknowledged and nothing that was refused.
+
+use std::time::Duration;
+
+use ringfence_client::{Client, Error, GetOptions, Op, Txn};
+use tracing::info;
+
+use crate::world::{SERVERS, World, client, status, until};
+
+/// Machine of the client that stays with the majority.
+const OUTSIDE: usize = 1;
+/// Machine of the client that is cut off together with the old leader.
+const INSIDE: usize = 2;
+/// Machine from which the scenario looks at all servers; its links are never cut.
+const ABOVE: usize = 3;
+/// Whole time of a call.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The story.
+///
+/// # Errors
+/// The first promise that was broken.
+pub async fn leader_is_cut_off() -> Result<(), String> {
+    let world = World::start(3);
+    let all: Vec<u64> = (1..=SERVERS).collect();
+    let old = world.on_client(ABOVE, agreed(all.clone(), 0)).await?;
+    info!(leader = old, "elected");
+    let outside = world.on_client(OUTSIDE, before(all.clone())).await?;
+
+    let others: Vec<u64> = all.iter().copied().filter(|id| *id != old).collect();
+    let (cut_off, rest) = ((&[old][..], &[INSIDE][..]), (&others[..], &[OUTSIDE][..]));
+    world.cut(cut_off, rest);
+    info!(server = old, "cut off");
+    let refused = world
+        .on_client(INSIDE, nothing_is_acknowledged(old))
+        .await?;
+    let new = world.on_client(ABOVE, agreed(others.clone(), old)).await?;
+    info!(leader = new, "elected");
+    let outside = world.on_client(OUTSIDE, during(outside)).await?;
+
+    world.heal(cut_off, rest);
+    info!("healed");
+    world.on_client(OUTSIDE, after(outside, refused)).await?;
+    world.on_client(ABOVE, same_state(all)).await
+}
+
+/// What the client outside has in its hands.
+struct Outside {
+    client: Client,
+    guard: ringfence_client::LockGuard,
+}
+
+/// Whom all of these follow, as soon as it is one and the same, and not `not`.
+async fn agreed(servers: Vec<u64>, not: u64) -> Result<u64, String> {
+    until("a leader", async || {
+        let mut leaders = Vec::new();
+        for id in &servers {
+            leaders.push(status(*id).await?.leader);
+        }
+        match leaders.first() {
+            Some(Some(leader))
+                if *leader != not && leaders.iter().all(|other| *other == Some(*leader)) =>
+            {
+                Ok(*leader)
+            }
+            _ => Err(format!("they follow {leaders:?}")),
+        }
+    })
+    .await
+}
+
+async fn before(servers: Vec<u64>) -> Result<Outside, String> {
+    let client = client(&servers, DEADLINE)?;
+    client.kv().put("before", "x").await.map_err(said)?;
+    let guard = client
+        .lock("lock")
+        .ttl(Duration::from_secs(30))
+        .acquire()
+        .await
+        .map_err(said)?;
+    fenced(&client, guard.token(), "first").await?;
+    info!(token = guard.token(), "locked");
+    Ok(Outside { client, guard })
+}
+
+/// Asks the old leader alone. Answers whether the write was surely refused.
+async fn nothing_is_acknowledged(old: u64) -> Result<bool, String> {
+    let client = client(&[old], DEADLINE)?;
+    let written = client.kv().put("inside", "x").await;
+    info!(result = ?written.as_ref().err(), "write on the old leader");
+    let refused = match written {
+        Ok(done) => {
+            return Err(format!(
+                "a leader without a majority acknowledged revision {}",
+                done.revision
+            ));
+        }
+        Err(Error::Unavailable { .. } | Error::Refused { .. }) => true,
+        Err(_) => false,
+    };
+    if let Ok(read) = client.kv().get("before").await {
+        return Err(format!(
+            "a leader without a majority answered a linearizable read: {read:?}"
+        ));
+    }
+    let stale = client
+        .kv()
+        .get_with(GetOptions::key("before").stale())
+        .await
+        .map_err(said)?;
+    if stale.kvs.is_empty() {
+        return Err("what was there before the cut can't be read as it was".to_owned());
+    }
+    Ok(refused)
+}
+
+async fn during(outside: Outside) -> Result<Outside, String> {
+    let Outside { client, guard } = &outside;
+    client.kv().put("during", "x").await.map_err(said)?;
+    if !guard.is_valid() {
+        return Err(
+            "the lock was lost, though a majority was there and its session is long".to_owned(),
+        );
+    }
+    fenced(client, guard.token(), "second").await?;
+    let taken = client.lock("lock").try_acquire().await;
+    if !matches!(taken, Err(Error::LockHeld { .. })) {
+        return Err(format!("the lock was given to a second owner: {taken:?}"));
+    }
+    Ok(outside)
+}
+
+async fn after(outside: Outside, refused: bool) -> Result<(), String> {
+    let Outside { client, guard } = outside;
+    for key in ["before", "during"] {
+        if client.kv().get(key).await.map_err(said)?.is_none() {
+            return Err(format!("an acknowledged write is gone: {key}"));
+        }
+    }
+    let inside = client.kv().get("inside").await.map_err(said)?;
+    if refused && inside.is_some() {
+        return Err("a write that was refused is there".to_owned());
+    }
+    let token = guard.token();
+    guard.release().await.map_err(said)?;
+    let next = client.lock("lock").acquire().await.map_err(said)?;
+    info!(token = next.token(), "locked again");
+    if next.token() <= token {
+        return Err(format!("token {} came after token {token}", next.token()));
+    }
+    if fenced(&client, token, "late").await.is_ok() {
+        return Err("the old token still writes".to_owned());
+    }
+    next.release().await.map_err(said)
+}
+
+async fn fenced(client: &Client, token: u64, value: &str) -> Result<(), String> {
+    let txn = Txn::new()
+        .when_holds("lock", token)
+        .then(Op::put("register", value));
+    match client.kv().txn(txn).await.map_err(said)? {
+        done if done.succeeded => Ok(()),
+        _ => Err(format!("token {token} is not the owner's")),
+    }
+}
+
+/// All servers have applied the same, and came to the same state.
+async fn same_state(servers: Vec<u64>) -> Result<(), String> {
+    let (index, hash) = until("the same applied index on all", async || {
+        let mut states = Vec::new();
+        for id in &servers {
+            let status = status(*id).await?;
+            states.push((status.applied_index, status.state_hash));
+        }
+        match states.first() {
+            Some(first) if states.iter().all(|other| other.0 == first.0) => {
+                if states.iter().all(|other| other == first) {
+                    Ok(Ok(*first))
+                } else {
+                    Ok(Err(format!("states differ: {states:?}")))
+                }
+            }
+            _ => Err(format!("{states:?}")),
+        }
+    })
+    .await??;
+    info!(index, hash, "same state on all");
+    Ok(())
+}
+
+fn said(error: Error) -> String {
+    error.to_string()
+}
