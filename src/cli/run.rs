@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +39,7 @@ pub async fn run<L>(
     signals: &mut Signals,
     lost: impl Future<Output = L>,
 ) -> Result<Ended<L>, Failure> {
+    adopt_orphans();
     let terminal = Terminal::foreground();
     let mut children =
         signal(SignalKind::child()).map_err(|error| Failure::io("signals", &error))?;
@@ -93,6 +95,15 @@ fn spawn(args: &RunArgs, environment: &[(&str, String)]) -> Result<(Child, Group
     }
 }
 
+/// Asks that processes whose parents in the group have died fall to this program, which collects them once they are
+/// dead. Otherwise they fall to the first process of the system, and in many containers that collects nobody: then the
+/// group would never look empty.
+fn adopt_orphans() {
+    // Where that can't be had, the wait for the group is bounded all the same.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+}
+
 /// This program's file, on Linux also after it was replaced on disk.
 fn this_program() -> std::io::Result<std::path::PathBuf> {
     if cfg!(target_os = "linux") {
@@ -124,6 +135,16 @@ impl Group {
         killpg(self.0, None) == Err(Errno::ESRCH)
     }
 
+    /// Collects dead processes of the group that fell to this program.
+    fn collect(&self) {
+        let all = Pid::from_raw(-self.0.as_raw());
+        while let Ok(status) = waitpid(all, Some(WaitPidFlag::WNOHANG)) {
+            if status == WaitStatus::StillAlive {
+                return;
+            }
+        }
+    }
+
     /// Ends what is left of the group. Asks first, and makes sure after the grace.
     async fn end(&self, child: &mut Child, grace: Duration) {
         if self.is_empty() {
@@ -137,7 +158,7 @@ impl Group {
             .is_err()
         {
             self.send(Signal::SIGKILL);
-            // Bounded: where nobody collects dead processes they stay in the group for ever.
+            // Bounded: what the kernel can't end now, a process on a dead disk, must not keep the lock.
             let _ = tokio::time::timeout(Duration::from_secs(1), self.emptied(child)).await;
         }
     }
@@ -145,7 +166,11 @@ impl Group {
     async fn emptied(&self, child: &mut Child) {
         // The error says that it was collected before.
         let _ = child.wait().await;
-        while !self.is_empty() {
+        loop {
+            self.collect();
+            if self.is_empty() {
+                return;
+            }
             tokio::time::sleep(GROUP_POLL).await;
         }
     }
