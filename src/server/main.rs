@@ -1,2 +1,16 @@
-//! (Skeleton.)
+//! ringfenced, the Ringfence server: reads its configuration, runs a [`Server`](ringfence_server::server::Server) until a
+//! signal, and tells by its exit code how it ended.
+
+#[cfg(not(madsim))]
+mod logs;
+#[cfg(not(madsim))]
+mod program;
+
+#[cfg(not(madsim))]
+fn main() -> std::process::ExitCode {
+    program::main()
+}
+
+/// A simulation runs servers as a library; there is no process.
+#[cfg(madsim)]
 fn main() {}

@@ -11,6 +11,8 @@ use ringfence_proto::ERROR_DOMAIN;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::{proposer::WriteError, raft::AdminError, reader::ReadError};
+
 /// A status in the making: code, reason and message, and the metadata of its `ErrorInfo`.
 #[must_use]
 pub struct Fault {
@@ -156,11 +158,15 @@ pub fn stopping() -> Status {
     .status()
 }
 
-/// This member has more waiting than it takes; nothing was done. Ask again later.
-pub fn overloaded(message: impl Into<String>) -> Status {
-    Fault::new(Code::ResourceExhausted, "OVERLOADED", message)
-        .with("retry_after_ms", 100)
-        .status()
+/// This member has more waiting than it takes; nothing was done. Ask again after this time.
+pub fn overloaded(retry_after_ms: u64) -> Status {
+    Fault::new(
+        Code::ResourceExhausted,
+        "OVERLOADED",
+        "too many writes wait here; nothing was done. Ask again a little later",
+    )
+    .with("retry_after_ms", retry_after_ms)
+    .status()
 }
 
 /// The time that the request itself gave for a wait is over.
@@ -178,6 +184,57 @@ pub fn read_timeout(message: impl Into<String>) -> Status {
 /// A claim went while its owner waited: released by force, or with its session.
 pub fn claim_lost(message: impl Into<String>) -> Status {
     Fault::new(Code::Aborted, "CLAIM_LOST", message).status()
+}
+
+/// The status of a write that has no reply of the state.
+pub fn write_error(error: WriteError) -> Status {
+    match error {
+        WriteError::NoLeader => no_leader(),
+        WriteError::Unknown => outcome_unknown(
+            "it is not known whether the write was done, and it may still be: a write with a request_id can be sent again \
+             as it is, before another look at the keys",
+        ),
+        WriteError::Overloaded { retry_after_ms } => overloaded(retry_after_ms),
+        WriteError::Stopping => stopping(),
+    }
+}
+
+/// The status of a read that can't be as fresh as it was asked for. Reads change nothing, so that all of these may be asked
+/// again.
+pub fn read_error(error: ReadError) -> Status {
+    match error {
+        ReadError::NoLeader => no_leader(),
+        ReadError::Behind { .. } => read_timeout(error.to_string()),
+        ReadError::Stopping => stopping(),
+    }
+}
+
+/// The status of a change of the members that wasn't done, or may not have been.
+pub fn admin_error(error: AdminError) -> Status {
+    let message = error.to_string();
+    let fault = |code, reason| Fault::new(code, reason, message.clone());
+    match error {
+        AdminError::NotLeader { .. } => no_leader(),
+        AdminError::MemberExists(_) => fault(Code::AlreadyExists, "MEMBER_EXISTS").status(),
+        AdminError::MemberUnknown(_) => fault(Code::NotFound, "MEMBER_UNKNOWN").status(),
+        AdminError::InvalidAddress(_) => fault(Code::InvalidArgument, "INVALID_ADDRESS").status(),
+        AdminError::LearnerLags { behind, limit, .. } => {
+            fault(Code::FailedPrecondition, "LEARNER_LAGS")
+                .with("limit", limit)
+                .with("actual", behind)
+                .status()
+        }
+        AdminError::LastVoter(_) => fault(Code::FailedPrecondition, "LAST_VOTER").status(),
+        AdminError::NotAVoter(_) => fault(Code::FailedPrecondition, "NOT_A_VOTER").status(),
+        AdminError::Busy => fault(Code::Unavailable, "MEMBERS_CHANGING")
+            .with("retry_after_ms", 500)
+            .status(),
+        AdminError::Unknown(_) => outcome_unknown(format!("{message}; look at the members")),
+        AdminError::Unreachable(_) => fault(Code::Unavailable, "NO_LEADER")
+            .with("retry_after_ms", 100)
+            .status(),
+        AdminError::Stopped => stopping(),
+    }
 }
 
 /// A bug: the state answered something else than what was asked. Said instead of a panic.

@@ -1,0 +1,227 @@
+//! `ringfence.v1.Cluster`: the one service that speaks to raft's node, since its subject is the node.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream::FuturesOrdered};
+use ringfence_proto::v1::{self, cluster_server};
+use tokio::time::Instant;
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert_request::{Freshness, freshness},
+    errors::{Fault, admin_error, invalid, no_leader, read_error},
+    headers::Headers,
+};
+use crate::{
+    account::{account, member},
+    config::address,
+    limits::{ADMIN_TIMEOUT, STATUS_TIMEOUT},
+    raft::{Admin, AdminError, Member, Node},
+    reader::Reader,
+    replica::Replica,
+};
+
+/// How often a change of the members is sent again, where surely nothing was done because somebody else leads by now.
+const ADMIN_ATTEMPTS: usize = 3;
+
+/// The service.
+pub struct Cluster {
+    node: Node,
+    replica: Arc<Replica>,
+    reader: Reader,
+    headers: Headers,
+    started: Instant,
+}
+
+impl Cluster {
+    /// On top of these; `started` is when the server began.
+    pub fn new(
+        node: Node,
+        replica: Arc<Replica>,
+        reader: Reader,
+        headers: Headers,
+        started: Instant,
+    ) -> Self {
+        Self {
+            node,
+            replica,
+            reader,
+            headers,
+            started,
+        }
+    }
+
+    /// Another member's account of itself, or why there is none.
+    async fn ask(&self, other: Member) -> v1::MemberStatus {
+        let asked = tokio::time::timeout(
+            STATUS_TIMEOUT,
+            self.node.forward_status(other.id, STATUS_TIMEOUT),
+        )
+        .await;
+        let error = match asked {
+            Ok(Ok(status)) => {
+                return v1::MemberStatus {
+                    member: Some(member(other)),
+                    ..status
+                };
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} ms", STATUS_TIMEOUT.as_millis()),
+        };
+        v1::MemberStatus {
+            member: Some(member(other)),
+            error,
+            ..v1::MemberStatus::default()
+        }
+    }
+
+    /// Has the leader do it, wherever that is.
+    async fn admin(&self, admin: Admin) -> Result<(), Status> {
+        let mut hint = None;
+        for _ in 0..ADMIN_ATTEMPTS {
+            let seen = self.node.leadership();
+            let done = if seen.is_me {
+                self.node.admin(admin.clone()).await
+            } else if let Some(leader) = hint.take().or(seen.leader) {
+                self.node
+                    .forward_admin(leader, admin.clone(), ADMIN_TIMEOUT)
+                    .await
+            } else {
+                // An election is under way: wait for its end, but not for ever.
+                let _ =
+                    tokio::time::timeout(STATUS_TIMEOUT, self.node.leadership_changed(&seen)).await;
+                continue;
+            };
+            match done {
+                Ok(()) => return Ok(()),
+                Err(AdminError::NotLeader { leader }) => {
+                    hint = leader.filter(|id| *id != self.node.status().id)
+                }
+                Err(error) => return Err(admin_error(error)),
+            }
+        }
+        Err(no_leader())
+    }
+
+    fn members_response(&self) -> Response<v1::ClusterMembersResponse> {
+        Response::new(v1::ClusterMembersResponse {
+            header: Some(self.headers.now(0)),
+            members: self.node.members().into_iter().map(member).collect(),
+            leader: self.node.leadership().leader.unwrap_or(0),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl cluster_server::Cluster for Cluster {
+    async fn status(
+        &self,
+        request: Request<v1::ClusterStatusRequest>,
+    ) -> Result<Response<v1::ClusterStatusResponse>, Status> {
+        let own = account(&self.node, &self.replica, self.started);
+        let own_id = self.node.status().id;
+        let mut members = vec![own];
+        if !request.into_inner().local {
+            let others = self
+                .node
+                .members()
+                .into_iter()
+                .filter(|member| member.id != own_id);
+            let asked: FuturesOrdered<_> = others.map(|other| self.ask(other)).collect();
+            members.extend(asked.collect::<Vec<_>>().await);
+            members.sort_by_key(|status| status.member.as_ref().map(|member| member.node_id));
+        }
+        let seen = self.node.leadership();
+        Ok(Response::new(v1::ClusterStatusResponse {
+            header: Some(self.headers.now(0)),
+            leader: seen.leader.unwrap_or(0),
+            term: seen.term,
+            members,
+        }))
+    }
+
+    async fn members(
+        &self,
+        request: Request<v1::ClusterMembersRequest>,
+    ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
+        if let Freshness::Linearizable = freshness(request.into_inner().consistency, 0)? {
+            self.reader.linearizable().await.map_err(read_error)?;
+        }
+        Ok(self.members_response())
+    }
+
+    async fn add_learner(
+        &self,
+        request: Request<v1::ClusterAddLearnerRequest>,
+    ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
+        let request = request.into_inner();
+        let id = node_id(request.node_id)?;
+        for (field, given) in [
+            ("client_address", &request.client_address),
+            ("peer_address", &request.peer_address),
+        ] {
+            address::check(given)
+                .map_err(|why| invalid_address(format!("{field} is {given:?}, which {why}")))?;
+        }
+        let learner = Member {
+            id,
+            client_address: request.client_address,
+            peer_address: request.peer_address,
+            voter: false,
+        };
+        self.admin(Admin::AddLearner(learner)).await?;
+        Ok(self.members_response())
+    }
+
+    async fn promote(
+        &self,
+        request: Request<v1::ClusterPromoteRequest>,
+    ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
+        let request = request.into_inner();
+        self.admin(Admin::Promote {
+            id: node_id(request.node_id)?,
+            force: request.force,
+        })
+        .await?;
+        Ok(self.members_response())
+    }
+
+    async fn remove(
+        &self,
+        request: Request<v1::ClusterRemoveRequest>,
+    ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
+        self.admin(Admin::Remove {
+            id: node_id(request.into_inner().node_id)?,
+        })
+        .await?;
+        Ok(self.members_response())
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::ClusterTransferLeaderRequest>,
+    ) -> Result<Response<v1::ClusterTransferLeaderResponse>, Status> {
+        let id = match request.into_inner().node_id {
+            0 => 0,
+            id => node_id(id)?,
+        };
+        self.admin(Admin::TransferLeader { id }).await?;
+        Ok(Response::new(v1::ClusterTransferLeaderResponse {
+            header: Some(self.headers.now(0)),
+            leader: self.node.leadership().leader.unwrap_or(0),
+        }))
+    }
+}
+
+fn node_id(id: u64) -> Result<u64, Status> {
+    if id == 0 || id > i64::MAX as u64 {
+        return Err(invalid(format!(
+            "node_id is {id}; it must be 1 to 2^63 - 1"
+        )));
+    }
+    Ok(id)
+}
+
+fn invalid_address(message: String) -> Status {
+    Fault::new(tonic::Code::InvalidArgument, "INVALID_ADDRESS", message).status()
+}

@@ -1,0 +1,232 @@
+//! `ringfence.v1.Kv`.
+
+use ringfence_core::{
+    Command, OpReply, Refusal, Reply, RequestId, Span, Txn, TxnReply, limits,
+    query::{HistoryAnswer, KeyHistory, Range, Select, Stats},
+};
+use ringfence_proto::v1::{self, kv_server};
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert::{key_value, range_response, txn_response},
+    convert_request::{self, Freshness, checked, freshness, page, request_id},
+    errors::{read_error, refused, unexpected_reply, write_error},
+    headers::Headers,
+};
+use crate::{proposer::Proposer, reader::Reader};
+
+/// The service.
+pub struct Kv {
+    proposer: Proposer,
+    reader: Reader,
+    headers: Headers,
+}
+
+impl Kv {
+    /// On top of these.
+    pub fn new(proposer: Proposer, reader: Reader, headers: Headers) -> Self {
+        Self {
+            proposer,
+            reader,
+            headers,
+        }
+    }
+
+    /// Waits until what is applied here is fresh enough.
+    async fn wait_for(&self, freshness: Freshness) -> Result<(), Status> {
+        match freshness {
+            Freshness::Linearizable => self.reader.linearizable().await,
+            Freshness::AtLeast(revision) => self.reader.at_least(revision).await,
+        }
+        .map_err(read_error)
+    }
+
+    async fn write(&self, command: Command, id: Option<RequestId>) -> Result<Reply, Status> {
+        let request = checked(command, id)?;
+        let replies = self
+            .proposer
+            .propose(vec![request])
+            .await
+            .map_err(write_error)?;
+        replies
+            .into_iter()
+            .next()
+            .ok_or_else(unexpected_reply)?
+            .map_err(refused)
+    }
+
+    async fn write_txn(&self, txn: Txn, id: Option<RequestId>) -> Result<TxnReply, Status> {
+        match self.write(Command::Txn(txn), id).await? {
+            Reply::Txn(reply) => Ok(reply),
+            _ => Err(unexpected_reply()),
+        }
+    }
+
+    /// A transaction of one operation: its answer, and the revision.
+    async fn write_op(
+        &self,
+        op: ringfence_core::Op,
+        id: Option<RequestId>,
+    ) -> Result<(OpReply, u64), Status> {
+        let reply = self
+            .write_txn(
+                Txn {
+                    then: vec![op],
+                    ..Txn::default()
+                },
+                id,
+            )
+            .await?;
+        let result = reply
+            .results
+            .into_iter()
+            .next()
+            .ok_or_else(unexpected_reply)?;
+        Ok((result, reply.revision))
+    }
+}
+
+#[tonic::async_trait]
+impl kv_server::Kv for Kv {
+    async fn range(
+        &self,
+        request: Request<v1::RangeRequest>,
+    ) -> Result<Response<v1::RangeResponse>, Status> {
+        let request = request.into_inner();
+        let freshness = freshness(request.consistency, request.min_revision)?;
+        let range = convert_request::range(request)?;
+        check_range(&range)?;
+        self.wait_for(freshness).await?;
+        let (answer, header) = self.headers.read(&range).map_err(refused)?;
+        Ok(Response::new(range_response(answer, Some(header))))
+    }
+
+    async fn put(
+        &self,
+        request: Request<v1::PutRequest>,
+    ) -> Result<Response<v1::PutResponse>, Status> {
+        let request = request.into_inner();
+        let id = request_id(request.request_id)?;
+        let op = convert_request::put(request)?;
+        match self.write_op(op, id).await? {
+            (OpReply::Put { key, prev }, revision) => Ok(Response::new(v1::PutResponse {
+                header: Some(self.headers.at(revision)),
+                key,
+                prev_kv: prev.map(key_value),
+            })),
+            _ => Err(unexpected_reply()),
+        }
+    }
+
+    async fn delete(
+        &self,
+        request: Request<v1::DeleteRequest>,
+    ) -> Result<Response<v1::DeleteResponse>, Status> {
+        let request = request.into_inner();
+        let id = request_id(request.request_id)?;
+        let op = convert_request::delete(request)?;
+        match self.write_op(op, id).await? {
+            (OpReply::Delete { deleted, prev }, revision) => {
+                Ok(Response::new(v1::DeleteResponse {
+                    header: Some(self.headers.at(revision)),
+                    deleted,
+                    prev_kvs: prev.into_iter().map(key_value).collect(),
+                }))
+            }
+            _ => Err(unexpected_reply()),
+        }
+    }
+
+    async fn txn(
+        &self,
+        request: Request<v1::TxnRequest>,
+    ) -> Result<Response<v1::TxnResponse>, Status> {
+        let request = request.into_inner();
+        let id = request_id(request.request_id)?;
+        let reply = self.write_txn(convert_request::txn(request)?, id).await?;
+        let header = self.headers.at(reply.revision);
+        Ok(Response::new(txn_response(reply, header)))
+    }
+
+    async fn compact(
+        &self,
+        request: Request<v1::CompactRequest>,
+    ) -> Result<Response<v1::CompactResponse>, Status> {
+        let revision = request.into_inner().revision;
+        match self.write(Command::Compact { revision }, None).await? {
+            Reply::Compacted => Ok(Response::new(v1::CompactResponse {
+                header: Some(self.headers.now(revision)),
+            })),
+            _ => Err(unexpected_reply()),
+        }
+    }
+
+    async fn history(
+        &self,
+        request: Request<v1::HistoryRequest>,
+    ) -> Result<Response<v1::HistoryResponse>, Status> {
+        let request = request.into_inner();
+        let freshness = freshness(request.consistency, request.min_revision)?;
+        let limit = page(request.limit, limits::HISTORY_VERSIONS_MAX)?;
+        check_key(&request.key)?;
+        self.wait_for(freshness).await?;
+        let (answer, header) = self
+            .headers
+            .read(&HistoryAndCompaction(KeyHistory {
+                key: request.key,
+                limit,
+            }))
+            .map_err(refused)?;
+        let (history, compacted_revision) = answer;
+        let version = |(view, deleted)| v1::KeyVersion {
+            kv: Some(key_value(view)),
+            deleted,
+        };
+        Ok(Response::new(v1::HistoryResponse {
+            header: Some(header),
+            versions: history.versions.into_iter().map(version).collect(),
+            more: history.more,
+            compacted_revision,
+        }))
+    }
+}
+
+/// A key's history, and how far back it goes, of one state.
+struct HistoryAndCompaction(KeyHistory);
+
+impl ringfence_core::query::Query for HistoryAndCompaction {
+    type Answer = (HistoryAnswer, u64);
+
+    fn answer(&self, state: &ringfence_core::State) -> Result<Self::Answer, Refusal> {
+        Ok((state.read(&self.0)?, state.read(&Stats)?.compacted))
+    }
+}
+
+/// Refuses keys of a read by their length, before a quorum is asked for it.
+fn check_range(range: &Range) -> Result<(), Status> {
+    let long = |key: &[u8]| key.len() > limits::KEY_BYTES_MAX;
+    match &range.select {
+        Select::Span(Span::Key(key) | Span::Prefix(key)) | Select::Children(key) if long(key) => {
+            Err(too_long(key))
+        }
+        Select::Span(Span::Between { start, .. }) if long(start) => Err(too_long(start)),
+        Select::Span(Span::Between { end, .. }) if long(end) => Err(too_long(end)),
+        _ => Ok(()),
+    }
+}
+
+fn check_key(key: &[u8]) -> Result<(), Status> {
+    match key.len() {
+        0 => Err(refused(Refusal::InvalidKey("it is empty".to_owned()))),
+        length if length > limits::KEY_BYTES_MAX => Err(too_long(key)),
+        _ => Ok(()),
+    }
+}
+
+fn too_long(key: &[u8]) -> Status {
+    refused(Refusal::LimitExceeded {
+        what: "key bytes".to_owned(),
+        limit: limits::KEY_BYTES_MAX as u64,
+        actual: key.len() as u64,
+    })
+}

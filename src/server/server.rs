@@ -1,0 +1,136 @@
+//! A whole server: assembled, started, stopped.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    account::account,
+    api::{cluster::Cluster, headers::Headers, kv::Kv},
+    config::Settings,
+    limits::{DRAIN_TIMEOUT, NODE_STOP_TIMEOUT},
+    proposer::{Forwarded, Proposer},
+    raft::{self, BootstrapError, Leadership, Node},
+    reader::Reader,
+    replica::Replica,
+    serving::{Listening, Services, Serving},
+    stopping::Stopping,
+};
+
+/// Why a server doesn't start. The message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The client port can't be opened.
+    #[error("the client port {address} can't be opened: {error}; another process may have it: stop that, or name another client_listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system answered.
+        error: std::io::Error,
+    },
+    /// Raft doesn't start: disk, identity, peer port.
+    #[error(transparent)]
+    Node(#[from] raft::StartError),
+    /// The new cluster can't be made.
+    #[error("the cluster can't be founded: {0}")]
+    Bootstrap(#[from] BootstrapError),
+}
+
+/// A running server. Dropping it stops nothing: call [`Server::stop`].
+pub struct Server {
+    node: Node,
+    replica: Arc<Replica>,
+    proposer: Proposer,
+    stopping: Stopping,
+    address: SocketAddr,
+    /// Taken by the first stop.
+    serving: Mutex<Option<Serving>>,
+}
+
+impl Server {
+    /// Opens the ports and the data, replays what is there, and serves. Returns when clients can connect; whether there is a leader is
+    /// another matter, see [`Server::ready`].
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running then.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let listen = settings.client_listen;
+        // First of all, so that a taken port leaves the data untouched.
+        let listening = Listening::open(listen).await.map_err(|error| StartError::Listen { address: listen, error })?;
+        let address = listening.address();
+
+        let replica = Replica::new();
+        let stopping = Stopping::new();
+        let proposer = Proposer::new(replica.clone(), stopping.clone());
+        let reader = Reader::new(replica.clone(), &proposer, stopping.clone());
+        // The node needs to know what it does for others before it is there itself.
+        let own: Arc<Mutex<Option<Node>>> = Arc::default();
+        let tell = {
+            let (own, replica) = (own.clone(), replica.clone());
+            move || own.lock().as_ref().map(|node| account(node, &replica, started)).unwrap_or_default()
+        };
+        let forwarded = Forwarded::new(proposer.clone(), reader.clone(), Arc::new(tell));
+        let node = Node::start(settings.raft(), replica.clone(), Arc::new(forwarded)).await?;
+        *own.lock() = Some(node.clone());
+        if !settings.join
+            && let Err(error) = node.bootstrap(settings.members.clone()).await
+        {
+            node.stop().await;
+            return Err(error.into());
+        }
+        proposer.start(Arc::new(node.clone()));
+
+        let headers = Headers::new(settings.cluster_id(), settings.node_id, node.clone(), replica.clone());
+        let services = Services {
+            kv: Kv::new(proposer.clone(), reader.clone(), headers.clone()),
+            cluster: Cluster::new(node.clone(), replica.clone(), reader, headers, started),
+        };
+        let serving = Mutex::new(Some(listening.serve(services, &node)));
+        Ok(Self { node, replica, proposer, stopping, address, serving })
+    }
+
+    /// Where clients are served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The raft side of this server.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The applied state of this server.
+    pub fn replica(&self) -> &Arc<Replica> {
+        &self.replica
+    }
+
+    /// Waits until a leader is known, so that everything can be served. Cancel safe.
+    pub async fn ready(&self) -> Leadership {
+        let mut seen = self.node.leadership();
+        while seen.leader.is_none() {
+            seen = self.node.leadership_changed(&seen).await;
+        }
+        seen
+    }
+
+    /// Resolves with a message when the server can't go on: a failed sync, damage. Cancel safe.
+    pub async fn failed(&self) -> String {
+        self.node.failed().await
+    }
+
+    /// Stops in good order, within about five seconds: tells every open stream and wait that it is over, lets the calls end, hands leadership
+    /// over, closes the disk. A second call returns at once.
+    pub async fn stop(&self) {
+        let Some(serving) = self.serving.lock().take() else { return };
+        self.stopping.stop();
+        if !serving.stop(DRAIN_TIMEOUT).await {
+            tracing::warn!("calls were still open at the end of the time for them, and are cut off");
+        }
+        if timeout(NODE_STOP_TIMEOUT, self.node.stop()).await.is_err() {
+            tracing::warn!("raft did not stop in time; what was acknowledged is on disk all the same");
+        }
+        self.proposer.link().clear();
+    }
+}

@@ -1,0 +1,193 @@
+//! Connections as they come: counted, without Nagle's delay, and with a time limit on their first byte.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::Stream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    time::{Sleep, sleep},
+};
+use tonic::transport::server::{Connected, TcpConnectInfo};
+
+use super::open_files;
+use crate::limits::{CONNECTIONS_MAX, FILES_RESERVED, FIRST_BYTE_TIMEOUT};
+
+/// How long accepting rests after the system refused it. Without a rest the error would come again at once, for ever.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
+
+/// The connections of a port.
+pub struct Incoming {
+    listener: TcpListener,
+    open: Arc<AtomicUsize>,
+    most: usize,
+    rest: Option<Pin<Box<Sleep>>>,
+}
+
+impl Incoming {
+    /// Opens a port.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let files = open_files::limit();
+        let most = CONNECTIONS_MAX.min(files.saturating_sub(FILES_RESERVED).max(1));
+        if most < CONNECTIONS_MAX {
+            tracing::warn!(
+                "the system allows {files} open files, so that at most {most} connections are taken at a time; raise it with \
+                 ulimit -n or LimitNOFILE="
+            );
+        }
+        Ok(Self {
+            listener,
+            open: Arc::default(),
+            most,
+            rest: None,
+        })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(rest) = &mut self.rest {
+                ready!(rest.as_mut().poll(context));
+                self.rest = None;
+            }
+            match ready!(self.listener.poll_accept(context)) {
+                Ok((stream, peer)) => {
+                    if self.open.load(Ordering::Relaxed) >= self.most {
+                        tracing::warn!(%peer, most = self.most, "a connection was closed at once: too many are open");
+                        continue;
+                    }
+                    // An answer is one small write: it must not wait for more.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
+                    }
+                    return Poll::Ready(Some(Ok(Connection::new(
+                        stream,
+                        Counted::new(&self.open),
+                    ))));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    self.rest = Some(Box::pin(sleep(ACCEPT_REST)));
+                }
+            }
+        }
+    }
+}
+
+/// One of the open connections.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection.
+pub struct Connection {
+    stream: TcpStream,
+    /// Until the first byte has come.
+    silence: Option<Pin<Box<Sleep>>>,
+    _counted: Counted,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, counted: Counted) -> Self {
+        Self {
+            stream,
+            silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))),
+            _counted: counted,
+        }
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = TcpConnectInfo;
+
+    fn connect_info(&self) -> TcpConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some(silence) = &mut self.silence {
+            if read.is_ready() {
+                self.silence = None;
+            } else if silence.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the connection said nothing",
+                )));
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

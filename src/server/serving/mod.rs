@@ -1,0 +1,105 @@
+//! The client port: the services on a socket, with all limits on what a connection may do.
+//!
+//! On real sockets there are also gRPC's own health and reflection services. In simulation connections are messages: only
+//! the services themselves run.
+
+#[cfg(not(madsim))]
+mod health;
+#[cfg(not(madsim))]
+mod incoming;
+#[cfg(not(madsim))]
+pub mod open_files;
+#[cfg(not(madsim))]
+mod reflection;
+mod router;
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use tokio::task::JoinHandle;
+
+pub use self::router::Services;
+use crate::{raft::Node, stopping::Stopping};
+
+/// A client port that is open, and not served yet.
+pub struct Listening {
+    address: SocketAddr,
+    #[cfg(not(madsim))]
+    incoming: incoming::Incoming,
+}
+
+impl Listening {
+    /// Opens the port.
+    ///
+    /// # Errors
+    /// What the system says: in use, not allowed, no such address.
+    #[cfg(not(madsim))]
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+        let incoming = incoming::Incoming::bind(address).await?;
+        Ok(Self { address: incoming.address()?, incoming })
+    }
+
+    /// Opens the port when it is served: simulated ports can't be opened before.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(madsim)]
+    #[expect(clippy::unused_async, reason = "as on real sockets")]
+    pub async fn open(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { address })
+    }
+
+    /// Where it listens. If port 0 was asked for, the one that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves it, until [`Serving::stop`].
+    pub fn serve(self, services: Services, node: &Node) -> Serving {
+        let drain = Stopping::new();
+        let closing = drain.clone();
+        #[cfg(not(madsim))]
+        let task = {
+            let (health, reports) = health::service(node.clone(), drain.clone());
+            let router = router::router(services).add_service(health);
+            let router = reflection::add(router);
+            let incoming = self.incoming;
+            tokio::spawn(async move {
+                let served = router.serve_with_incoming_shutdown(incoming, async move { closing.wait().await }).await;
+                reports.abort();
+                served.map_err(|error| error.to_string())
+            })
+        };
+        #[cfg(madsim)]
+        let task = {
+            let _ = node;
+            let (router, address) = (router::router(services), self.address);
+            tokio::spawn(async move {
+                let served = router.serve_with_shutdown(address, async move { closing.wait().await }).await;
+                served.map_err(|error| error.to_string())
+            })
+        };
+        Serving { drain, task }
+    }
+}
+
+/// A client port that is served.
+pub struct Serving {
+    drain: Stopping,
+    task: JoinHandle<Result<(), String>>,
+}
+
+impl Serving {
+    /// Takes no more connections and calls, and waits until those that are open have ended, at most so long. True if all
+    /// did. What is still open then goes with the process.
+    pub async fn stop(self, patience: Duration) -> bool {
+        self.drain.stop();
+        let mut task = self.task;
+        match tokio::time::timeout(patience, &mut task).await {
+            Ok(_) => true,
+            Err(_) => {
+                task.abort();
+                false
+            }
+        }
+    }
+}
