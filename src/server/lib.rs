@@ -12,3 +12,4 @@ pub mod server;
 pub mod serving;
 pub mod stopping;
 pub mod waits;
+pub mod watch;

@@ -1,0 +1,210 @@
+//! How waiting writes leave: as entries of this node where it leads, else to the leader.
+//!
+//! A few *runners* do it. Each takes what waits, all of it that fits, sends it and waits for the outcome; a runner that finds
+//! nothing ends, and a write that finds no runner free waits for one. So a lone write leaves at once, and under load the
+//! writes that come while the runners are busy leave together, without any delay made on purpose.
+
+use std::{sync::Arc, time::Duration};
+
+use ringfence_core::Entry;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{
+    Inner, WriteError,
+    clock::Clock,
+    queue::{Group, Replies},
+    wall_ms,
+};
+use crate::raft::{ForwardError, ProposeError};
+
+/// Entries on the way at the same time. With more the batches get smaller and the log no faster.
+pub const RUNNERS_MAX: usize = 4;
+/// How long is waited after a refusal before asking again, unless the leader changes sooner.
+const BACK_OFF: Duration = Duration::from_millis(25);
+/// What is left to a batch at the end of its patience, so that it isn't sent only to be given up.
+const FORWARD_TIME_MIN: Duration = Duration::from_millis(200);
+
+/// Where writes go now.
+enum Way {
+    /// This node leads, and has its clock.
+    Here(Arc<Clock>),
+    /// That one does.
+    There(u64),
+}
+
+/// What became of a batch.
+enum Fate {
+    Done(Replies),
+    /// Surely nothing.
+    NotDone,
+    /// Nobody knows.
+    Unknown,
+    Stopped,
+}
+
+/// One runner, until nothing waits.
+pub(super) async fn run(inner: Arc<Inner>) {
+    loop {
+        while !inner.queue.is_empty() {
+            let Some(way) = way(&inner).await else { break };
+            let batch = gather(&inner, &way);
+            if batch.is_empty() {
+                continue;
+            }
+            let fate = send(&inner, &way, &batch).await;
+            settle(&inner, batch, fate).await;
+        }
+        if inner.runner_ends() {
+            return;
+        }
+    }
+}
+
+/// Waits until there is a way; answers meanwhile who has waited long enough. `None`: nobody waits any more.
+async fn way(inner: &Inner) -> Option<Way> {
+    loop {
+        // Enlisted before the look, so that a clock that comes in between isn't missed.
+        let mut clock_came = std::pin::pin!(inner.clock_came.notified());
+        clock_came.as_mut().enable();
+        if inner.stopping.is_stopping() {
+            answer_all(inner.queue.take_where(|_| true), &WriteError::Stopping);
+            return None;
+        }
+        let node = inner.node()?;
+        let seen = node.leadership();
+        if seen.is_me {
+            if let Some(clock) = inner.clock(seen.term) {
+                return Some(Way::Here(clock));
+            }
+        } else {
+            // Whoever forwarded it looks for the leader itself.
+            answer_all(
+                inner.queue.take_where(|group| group.here_only),
+                &WriteError::NoLeader,
+            );
+            if let Some(leader) = seen.leader {
+                return Some(Way::There(leader));
+            }
+        }
+        let now = Instant::now();
+        answer_all(
+            inner.queue.take_where(|group| group.deadline <= now),
+            &WriteError::NoLeader,
+        );
+        let deadline = inner.queue.next_deadline()?;
+        tokio::select! {
+            biased;
+            () = inner.stopping.wait() => {}
+            () = clock_came => {}
+            _ = node.leadership_changed(&seen) => {}
+            () = sleep_until(deadline) => {}
+        }
+    }
+}
+
+/// What leaves now. Groups that waited too long are answered, and those that may not be forwarded.
+fn gather(inner: &Inner, way: &Way) -> Vec<Group> {
+    let now = Instant::now();
+    let mut batch = Vec::new();
+    for group in inner.queue.gather() {
+        let stranded = group.here_only && matches!(way, Way::There(_));
+        if stranded || group.deadline <= now {
+            group.answer(Err(WriteError::NoLeader));
+        } else {
+            batch.push(group);
+        }
+    }
+    batch
+}
+
+async fn send(inner: &Inner, way: &Way, batch: &[Group]) -> Fate {
+    let Some(node) = inner.node() else {
+        return Fate::Stopped;
+    };
+    let requests: Vec<_> = batch
+        .iter()
+        .flat_map(|group| group.requests.iter().cloned())
+        .collect();
+    let count = requests.len();
+    let fate = match way {
+        Way::Here(clock) => {
+            let entry = Entry {
+                clock_ms: clock.now_ms(),
+                wall_ms: wall_ms(),
+                requests,
+            };
+            match node.propose(entry).await {
+                Ok(proposed) => Fate::Done(proposed.replies),
+                Err(ProposeError::NotLeader { .. }) => Fate::NotDone,
+                Err(ProposeError::Unknown) => Fate::Unknown,
+                Err(ProposeError::Stopped) => Fate::Stopped,
+            }
+        }
+        Way::There(leader) => {
+            let last = batch
+                .iter()
+                .map(|group| group.deadline)
+                .max()
+                .unwrap_or_else(Instant::now);
+            let left = last
+                .saturating_duration_since(Instant::now())
+                .max(FORWARD_TIME_MIN);
+            match node.forward_propose(*leader, requests, left).await {
+                Ok(replies) => Fate::Done(replies),
+                Err(ForwardError::NotLeader { .. } | ForwardError::Unreachable(_)) => Fate::NotDone,
+                Err(ForwardError::Unknown(_)) => Fate::Unknown,
+            }
+        }
+    };
+    match fate {
+        // A peer that counts differently is not to be trusted with who gets which reply.
+        Fate::Done(replies) if replies.len() != count => Fate::Unknown,
+        fate => fate,
+    }
+}
+
+/// Answers a batch, or puts it back where doing so is safe.
+async fn settle(inner: &Inner, batch: Vec<Group>, fate: Fate) {
+    match fate {
+        Fate::Done(replies) => {
+            let mut replies = replies.into_iter();
+            for group in batch {
+                let own: Replies = replies.by_ref().take(group.requests.len()).collect();
+                group.answer(Ok(own));
+            }
+        }
+        Fate::Stopped => answer_all(batch, &WriteError::Stopping),
+        Fate::NotDone => {
+            inner.queue.put_back(batch);
+            back_off(inner).await;
+        }
+        Fate::Unknown => {
+            let now = Instant::now();
+            let (again, over): (Vec<_>, Vec<_>) = batch
+                .into_iter()
+                .partition(|group| group.repeatable && group.deadline > now);
+            answer_all(over, &WriteError::Unknown);
+            if !again.is_empty() {
+                inner.queue.put_back(again);
+                back_off(inner).await;
+            }
+        }
+    }
+}
+
+async fn back_off(inner: &Inner) {
+    let Some(node) = inner.node() else { return };
+    let seen = node.leadership();
+    tokio::select! {
+        biased;
+        () = inner.stopping.wait() => {}
+        _ = node.leadership_changed(&seen) => {}
+        () = sleep(BACK_OFF) => {}
+    }
+}
+
+fn answer_all(groups: Vec<Group>, error: &WriteError) {
+    for group in groups {
+        group.answer(Err(error.clone()));
+    }
+}

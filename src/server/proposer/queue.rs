@@ -1,0 +1,231 @@
+//! The writes that wait to be proposed, and how they are gathered into one entry.
+//!
+//! A *group* is what one call brought: its requests stay together, in their order. Groups leave in the order in which they
+//! came; one that was surely not done goes back to the front.
+
+use std::{collections::VecDeque, time::Duration};
+
+use parking_lot::Mutex;
+use ringfence_core::{Command, Op, Refusal, Reply, Request, Span, Txn};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::WriteError;
+
+/// Requests of one entry. An entry is applied in one go, about a millisecond for so many.
+pub const ENTRY_REQUESTS_MAX: usize = 512;
+/// Bytes of one entry, unless a single group has more: a few milliseconds of a network of 1 Gbit/s, far below an
+/// election's time-out.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+/// Requests that may wait on one member: more than ten thousand clients with one write each; beyond it a client is better
+/// told to come later than kept.
+pub const WAITING_REQUESTS_MAX: usize = 16_384;
+/// Bytes of requests that may wait on one member, so that a flood of large values can't take the memory.
+pub const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// What a group is answered: one reply for each request.
+pub type Replies = Vec<Result<Reply, Refusal>>;
+
+/// What one call brought.
+pub struct Group {
+    /// In order.
+    pub requests: Vec<Request>,
+    /// About how many bytes they are.
+    pub bytes: usize,
+    /// Another member forwarded them because this one leads: they go no further from here.
+    pub here_only: bool,
+    /// A second application of them would change nothing, so an unknown outcome is answered by doing it again.
+    pub repeatable: bool,
+    /// Until then a leader is looked for.
+    pub deadline: Instant,
+    /// Who waits.
+    pub answer: oneshot::Sender<Result<Replies, WriteError>>,
+}
+
+impl Group {
+    /// A group that may be tried for `patience` from now on.
+    pub fn new(
+        requests: Vec<Request>,
+        here_only: bool,
+        patience: Duration,
+        answer: oneshot::Sender<Result<Replies, WriteError>>,
+    ) -> Self {
+        Self {
+            bytes: requests.iter().map(weight).sum(),
+            repeatable: !here_only && requests.iter().all(repeatable),
+            requests,
+            here_only,
+            deadline: Instant::now() + patience,
+            answer,
+        }
+    }
+
+    /// Answers it. Nobody may be waiting any more.
+    pub fn answer(self, answer: Result<Replies, WriteError>) {
+        let _ = self.answer.send(answer);
+    }
+}
+
+/// Doing it twice gives what doing it once gives, in state and in reply.
+fn repeatable(request: &Request) -> bool {
+    request.id.is_some()
+        || matches!(
+            request.command,
+            Command::OpenSession { .. } | Command::RenewSessions { .. } | Command::Claim(_)
+        )
+}
+
+/// About how many bytes a request is, in memory and on the wire.
+pub fn weight(request: &Request) -> usize {
+    const FIXED: usize = 48;
+    let command = match &request.command {
+        Command::Txn(txn) => txn_weight(txn),
+        Command::RenewSessions { ids } => 8 * ids.len(),
+        Command::OpenSession { owner, .. } => owner.len(),
+        Command::Claim(claim) => claim.name.len() + claim.suffix.len() + claim.value.len(),
+        Command::Release { name, .. } | Command::ForceRelease { name, .. } => name.len(),
+        Command::Proclaim { name, value, .. } => name.len() + value.len(),
+        Command::Compact { .. } | Command::CloseSession { .. } => 0,
+    };
+    FIXED + command
+}
+
+fn txn_weight(txn: &Txn) -> usize {
+    const FIXED: usize = 32;
+    let compare: usize = txn
+        .compare
+        .iter()
+        .map(|compare| {
+            let operand = match &compare.target {
+                ringfence_core::Target::Value(value) => value.len(),
+                _ => 0,
+            };
+            FIXED + compare.key.len() + operand
+        })
+        .sum();
+    let ops: usize = txn
+        .then
+        .iter()
+        .chain(&txn.otherwise)
+        .map(|op| {
+            let size = match op {
+                Op::Put(put) => put.key.len() + put.value.len(),
+                Op::Delete { span, .. } => span_weight(span),
+                Op::Range(_) => 64,
+            };
+            FIXED + size
+        })
+        .sum();
+    compare + ops
+}
+
+fn span_weight(span: &Span) -> usize {
+    match span {
+        Span::Key(key) | Span::Prefix(key) => key.len(),
+        Span::Between { start, end } => start.len() + end.len(),
+    }
+}
+
+/// The groups that wait.
+#[derive(Default)]
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    groups: VecDeque<Group>,
+    requests: usize,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn take(&mut self, group: &Group) {
+        self.requests -= group.requests.len();
+        self.bytes -= group.bytes;
+    }
+
+    fn add(&mut self, group: &Group) {
+        self.requests += group.requests.len();
+        self.bytes += group.bytes;
+    }
+}
+
+impl Queue {
+    /// Puts a group at the end, or gives it back if too much waits. What other members forwarded is always taken: each of
+    /// them has only a few batches on the way.
+    ///
+    /// # Errors
+    /// The group, if it isn't taken.
+    pub fn push(&self, group: Group) -> Result<(), Group> {
+        let mut waiting = self.waiting.lock();
+        let full = waiting.requests + group.requests.len() > WAITING_REQUESTS_MAX
+            || waiting.bytes + group.bytes > WAITING_BYTES_MAX;
+        if full && !group.here_only && !waiting.groups.is_empty() {
+            return Err(group);
+        }
+        waiting.add(&group);
+        waiting.groups.push_back(group);
+        Ok(())
+    }
+
+    /// Puts groups that were surely not done back to the front, in their order.
+    pub fn put_back(&self, groups: Vec<Group>) {
+        let mut waiting = self.waiting.lock();
+        for group in groups.into_iter().rev() {
+            waiting.add(&group);
+            waiting.groups.push_front(group);
+        }
+    }
+
+    /// Takes as many groups as fit into one entry, one at least if any waits.
+    pub fn gather(&self) -> Vec<Group> {
+        let mut waiting = self.waiting.lock();
+        let mut groups = Vec::new();
+        let (mut requests, mut bytes) = (0, 0);
+        while let Some(next) = waiting.groups.front() {
+            let fits = requests + next.requests.len() <= ENTRY_REQUESTS_MAX
+                && bytes + next.bytes <= ENTRY_BYTES_MAX;
+            if !fits && !groups.is_empty() {
+                break;
+            }
+            requests += next.requests.len();
+            bytes += next.bytes;
+            if let Some(group) = waiting.groups.pop_front() {
+                waiting.take(&group);
+                groups.push(group);
+            }
+        }
+        groups
+    }
+
+    /// Takes out the groups that match, in their order.
+    pub fn take_where(&self, matches: impl Fn(&Group) -> bool) -> Vec<Group> {
+        let mut waiting = self.waiting.lock();
+        if !waiting.groups.iter().any(&matches) {
+            return Vec::new();
+        }
+        let (out, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut waiting.groups)
+            .into_iter()
+            .partition(matches);
+        waiting.groups = stay.into();
+        for group in &out {
+            waiting.take(group);
+        }
+        out
+    }
+
+    /// When the first of the waiting groups gives up.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.waiting
+            .lock()
+            .groups
+            .iter()
+            .map(|group| group.deadline)
+            .min()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().groups.is_empty()
+    }
+}

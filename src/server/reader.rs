@@ -1,0 +1,290 @@
+//! Reads: how fresh the applied state must be before a question is put to it.
+//!
+//! A linearizable read needs an index that covers everything acknowledged before the read came: the leader gives it after
+//! a quorum has confirmed that it still leads, and the read goes on once this node has applied so much. Reads that come
+//! while rounds are under way share the next one, so that many readers cost no more than a few rounds.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use ringfence_core::Revision;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{
+    proposer::{Consensus, Link, Proposer},
+    raft::ReadIndexError,
+    replica::Replica,
+    stopping::Stopping,
+};
+
+/// How long a read waits: for a leader, for a quorum, and for this node to catch up, together.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+/// Rounds on the way at the same time: with one alone a read would wait for two of them.
+const ROUNDS_MAX: usize = 4;
+/// How long is waited after a failure before asking again, unless the leader changes sooner.
+const BACK_OFF: Duration = Duration::from_millis(25);
+
+/// Why a read can't be answered as fresh as it was asked for. Reads change nothing: ask again, here or elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// No leader with a quorum was found in time.
+    #[error("no leader with a majority behind it was found in time")]
+    NoLeader,
+    /// This node did not catch up in time.
+    #[error("this member has applied up to {applied}, and {wanted} was asked for")]
+    Behind {
+        /// The revision, or the log index, that was to be reached.
+        wanted: u64,
+        /// What is reached.
+        applied: u64,
+    },
+    /// This node stops.
+    #[error("this member is stopping")]
+    Stopping,
+}
+
+/// The door for reads. Clones are the same door.
+#[derive(Clone)]
+pub struct Reader {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    replica: Arc<Replica>,
+    stopping: Stopping,
+    link: Link,
+    rounds: Mutex<Rounds>,
+}
+
+#[derive(Default)]
+struct Rounds {
+    /// Who takes part in the next round.
+    waiting: Vec<oneshot::Sender<Result<u64, ReadError>>>,
+    running: usize,
+}
+
+impl Reader {
+    /// A reader over the same node as this proposer.
+    pub fn new(replica: Arc<Replica>, proposer: &Proposer, stopping: Stopping) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                replica,
+                stopping,
+                link: proposer.link(),
+                rounds: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Waits until the state of this node holds everything that was acknowledged, on whatever member, before this call. At most
+    /// [`PATIENCE`]. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn linearizable(&self) -> Result<(), ReadError> {
+        let began = Instant::now();
+        let index = self.index().await?;
+        let left = PATIENCE.saturating_sub(began.elapsed());
+        self.bounded(left, self.inner.replica.wait_applied(index))
+            .await?
+            .ok_or_else(|| ReadError::Behind {
+                wanted: index,
+                applied: self.inner.replica.applied(),
+            })
+    }
+
+    /// Waits until the state of this node has this revision. At most [`PATIENCE`]. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ReadError::Behind`], [`ReadError::Stopping`].
+    pub async fn at_least(&self, revision: Revision) -> Result<(), ReadError> {
+        self.bounded(PATIENCE, self.inner.replica.wait_revision(revision))
+            .await?
+            .ok_or_else(|| ReadError::Behind {
+                wanted: revision,
+                applied: self.inner.replica.revision(),
+            })
+    }
+
+    /// A read index, for another member that asks because this one leads.
+    ///
+    /// # Errors
+    /// [`ReadError::NoLeader`] at once if this node doesn't lead.
+    pub(crate) async fn index_here(&self) -> Result<u64, ReadError> {
+        match self.inner.link.get() {
+            Some(node) if node.leadership().is_me => self.index().await,
+            Some(_) => Err(ReadError::NoLeader),
+            None => Err(ReadError::Stopping),
+        }
+    }
+
+    /// `None`: the time is over.
+    async fn bounded(
+        &self,
+        patience: Duration,
+        wait: impl Future<Output = ()>,
+    ) -> Result<Option<()>, ReadError> {
+        let mut wait = std::pin::pin!(wait);
+        tokio::select! {
+            biased;
+            done = timeout(patience, &mut wait) => Ok(done.ok()),
+            () = self.inner.stopping.wait() => Err(ReadError::Stopping),
+        }
+    }
+
+    /// Takes part in a round that begins after now.
+    async fn index(&self) -> Result<u64, ReadError> {
+        let (answer, receiver) = oneshot::channel();
+        let start = {
+            let mut rounds = self.inner.rounds.lock();
+            rounds.waiting.push(answer);
+            let start = rounds.running < ROUNDS_MAX;
+            rounds.running += usize::from(start);
+            start
+        };
+        if start {
+            tokio::spawn(run(self.inner.clone()));
+        }
+        receiver.await.unwrap_or(Err(ReadError::Stopping))
+    }
+}
+
+/// Rounds, one after the other, as long as somebody waits.
+async fn run(inner: Arc<Inner>) {
+    loop {
+        let mut waiting = {
+            let mut rounds = inner.rounds.lock();
+            if rounds.waiting.is_empty() {
+                rounds.running -= 1;
+                return;
+            }
+            std::mem::take(&mut rounds.waiting)
+        };
+        waiting.retain(|answer| !answer.is_closed());
+        if waiting.is_empty() {
+            continue;
+        }
+        let index = tokio::select! {
+            biased;
+            index = round(&inner) => index,
+            () = inner.stopping.wait() => Err(ReadError::Stopping),
+        };
+        for answer in waiting {
+            let _ = answer.send(index.clone());
+        }
+    }
+}
+
+/// Asks whoever leads, until it answers or the patience is over.
+async fn round(inner: &Inner) -> Result<u64, ReadError> {
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let Some(node) = inner.link.get() else {
+            return Err(if inner.stopping.is_stopping() {
+                ReadError::Stopping
+            } else {
+                ReadError::NoLeader
+            });
+        };
+        let left = give_up.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ReadError::NoLeader);
+        }
+        let seen = node.leadership();
+        match ask(&node, left).await {
+            Some(answer) => return answer,
+            None => {
+                let wait = if seen.leader.is_some() {
+                    BACK_OFF
+                } else {
+                    left
+                };
+                let _ = timeout(wait.min(left), node.leadership_changed(&seen)).await;
+            }
+        }
+    }
+}
+
+/// `None`: ask again.
+async fn ask(node: &Arc<dyn Consensus>, left: Duration) -> Option<Result<u64, ReadError>> {
+    let seen = node.leadership();
+    if seen.is_me {
+        return match node.read_index().await {
+            Ok(index) => Some(Ok(index)),
+            Err(ReadIndexError::Stopped) => Some(Err(ReadError::Stopping)),
+            Err(ReadIndexError::NotLeader { .. } | ReadIndexError::NoQuorum) => None,
+        };
+    }
+    node.forward_read_index(seen.leader?, left)
+        .await
+        .ok()
+        .map(Ok)
+}
+
+/// Watches whether this member is still in touch with a leader that has a majority, for those who wait for something to
+/// happen and would never learn on a member that was cut off.
+///
+/// Nobody is asked while nobody waits.
+#[derive(Clone)]
+pub struct Touch {
+    reader: Reader,
+    followers: Arc<Mutex<Followers>>,
+}
+
+#[derive(Default)]
+struct Followers {
+    waiting: Vec<oneshot::Sender<()>>,
+    running: bool,
+}
+
+/// How often is asked.
+const TOUCH_EVERY: Duration = Duration::from_secs(2);
+
+impl Touch {
+    /// Asks through this reader.
+    pub fn new(reader: Reader) -> Self {
+        Self {
+            reader,
+            followers: Arc::default(),
+        }
+    }
+
+    /// Resolves once a linearizable read was not possible on this member for its whole [`PATIENCE`], or the server stops. Cancel safe.
+    pub async fn lost(&self) {
+        let (told, receiver) = oneshot::channel();
+        let start = {
+            let mut followers = self.followers.lock();
+            followers.waiting.push(told);
+            !std::mem::replace(&mut followers.running, true)
+        };
+        if start {
+            tokio::spawn(self.clone().run());
+        }
+        let _ = receiver.await;
+    }
+
+    async fn run(self) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.reader.inner.stopping.wait() => {}
+                () = sleep(TOUCH_EVERY) => {}
+            }
+            let lost = self.reader.linearizable().await.is_err();
+            let mut followers = self.followers.lock();
+            followers.waiting.retain(|told| !told.is_closed());
+            if lost {
+                for told in followers.waiting.drain(..) {
+                    let _ = told.send(());
+                }
+            }
+            if followers.waiting.is_empty() {
+                followers.running = false;
+                return;
+            }
+        }
+    }
+}
