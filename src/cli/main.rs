@@ -125,17 +125,34 @@ fn usage(error: &clap::Error) -> u8 {
             .into_iter()
             .any(|argument| argument == "--json")
     {
-        let text = error.to_string();
-        let line = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ");
-        Output::new(true)
-            .failure(&Failure::usage(line).next("`ringfence help` explains the commands"));
+        let failure = Failure::usage(one_line(&error.to_string()));
+        Output::new(true).failure(&failure.next("`ringfence help` explains the commands"));
     } else {
         // Nobody to tell if that fails.
         let _ = error.print();
     }
     u8::try_from(error.exit_code()).unwrap_or(exit::USAGE)
+}
+
+/// The first paragraph of clap's message on one line, without its title.
+fn one_line(message: &str) -> String {
+    let paragraph = message.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_about_the_command_line_fits_on_one_line() {
+        let error =
+            Cli::try_parse_from(["ringfence", "elect", "run", "n"]).expect_err("incomplete");
+        let line = one_line(&error.to_string());
+        assert_eq!(
+            line,
+            "the following required arguments were not provided: --value <V> <CMD>..."
+        );
+    }
 }
