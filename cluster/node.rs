@@ -5,7 +5,7 @@ use std::{
     io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,8 +20,8 @@ use crate::{
 
 /// How long a node that was asked to stop is given before it is killed: the server's own bound is 5 s.
 pub const STOP_LIMIT: Duration = Duration::from_secs(10);
-/// How long the system may take to end a killed process.
-const KILL_LIMIT: Duration = Duration::from_secs(10);
+/// How long the system may take until a signal has its effect.
+const SYSTEM_LIMIT: Duration = Duration::from_secs(10);
 /// How much of a log's end is worth reading.
 const TAIL_BYTES: u64 = 16 * 1024;
 
@@ -45,6 +45,7 @@ pub struct Node {
     environment: Vec<(String, String)>,
     keeping: Keeping,
     child: Mutex<Option<Child>>,
+    ended: Mutex<Option<ExitStatus>>,
 }
 
 impl Node {
@@ -66,6 +67,7 @@ impl Node {
             environment,
             keeping,
             child: Mutex::new(None),
+            ended: Mutex::new(None),
         }
     }
 
@@ -192,7 +194,7 @@ impl Node {
     /// # Errors
     /// If it doesn't run, or the system doesn't end it.
     pub async fn kill(&self) -> Result<(), ClusterError> {
-        self.end(Signal::KILL, KILL_LIMIT).await
+        self.end(Signal::KILL, SYSTEM_LIMIT).await
     }
 
     /// Asks the process to stop (TERM), and waits until it is gone, for [`STOP_LIMIT`] at most. Not for a paused one.
@@ -203,20 +205,28 @@ impl Node {
         self.end(Signal::TERM, STOP_LIMIT).await
     }
 
-    /// Halts the process (STOP) until it is resumed: it keeps its connections and says nothing.
+    /// Halts the process (STOP) until it is resumed, and waits until all of it stands still: it keeps its connections
+    /// and says nothing.
     ///
     /// # Errors
     /// If it doesn't run.
-    pub fn pause(&self) -> Result<(), ClusterError> {
-        self.signal(Signal::STOP).map(drop)
+    pub async fn pause(&self) -> Result<(), ClusterError> {
+        self.bring_to(Signal::STOP, Condition::Paused).await
     }
 
     /// Lets a paused process go on (CONT).
     ///
     /// # Errors
     /// If it doesn't run.
-    pub fn resume(&self) -> Result<(), ClusterError> {
-        self.signal(Signal::CONT).map(drop)
+    pub async fn resume(&self) -> Result<(), ClusterError> {
+        self.bring_to(Signal::CONT, Condition::Running).await
+    }
+
+    /// The exit code with which its last process ended, if [`Node::stop`] or [`Node::kill`] ended one that this value had
+    /// started, and no signal did.
+    pub fn exit_code(&self) -> Option<i32> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.and_then(|status| status.code())
     }
 
     /// The last lines of its log, for people; empty if there are none.
@@ -246,7 +256,7 @@ impl Node {
 
     async fn end(&self, signal: Signal, limit: Duration) -> Result<(), ClusterError> {
         let process = self.signal(signal)?;
-        if !process.gone_within(limit).await {
+        if !process.is_within(Condition::Gone, limit).await {
             return Err(ClusterError::TimedOut {
                 what: format!("end of node {} (process {})", self.id(), process.pid()),
                 waited: limit,
@@ -258,10 +268,23 @@ impl Node {
         }
         // Ended processes stay in the system's table until their parent has asked for them.
         if let Some(mut child) = self.child().take() {
-            let _ = child.wait();
+            *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = child.wait().ok();
         }
         let _ = fs::remove_file(&self.pid_file);
         Ok(())
+    }
+
+    /// Sends a signal, and waits until it has had its effect, which comes a moment after the signal.
+    async fn bring_to(&self, signal: Signal, condition: Condition) -> Result<(), ClusterError> {
+        let process = self.signal(signal)?;
+        if process.is_within(condition, SYSTEM_LIMIT).await {
+            return Ok(());
+        }
+        Err(ClusterError::TimedOut {
+            what: format!("effect of signal {signal:?} on node {}", self.id()),
+            waited: SYSTEM_LIMIT,
+            last: format!("it is {:?}", process.condition()),
+        })
     }
 
     fn signal(&self, signal: Signal) -> Result<Process, ClusterError> {
