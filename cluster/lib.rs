@@ -37,6 +37,8 @@ pub mod settings;
 
 mod ask;
 mod error;
+#[cfg(test)]
+mod tests;
 
 pub use builder::{Builder, Ports};
 pub use cluster::{Cluster, READY_LIMIT};

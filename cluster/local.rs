@@ -129,7 +129,7 @@ impl Place {
         Ok(())
     }
 
-    fn create(&self, count: usize, ports: Option<Ports>) -> Result<(), ClusterError> {
+    pub(crate) fn create(&self, count: usize, ports: Option<Ports>) -> Result<(), ClusterError> {
         let members = match ports {
             Some(Ports::Auto) => {
                 let reserved = ports::reserve(count * 2)?;
@@ -143,19 +143,32 @@ impl Place {
             Some(Ports::From { client, peer }) => members_from(count, client, peer),
             None => members_from(count, CLIENT_PORT_FIRST, PEER_PORT_FIRST),
         };
-        let usual = count == NODES_DEFAULT && ports.is_none();
         for settings in NodeSettings::of_members(CLUSTER, &members, &self.directory) {
             let own = self.node_directory(settings.node_id);
             fs::create_dir_all(&own).map_err(|error| ClusterError::io("create", &own, error))?;
-            if !usual {
+            if !self.has_file_for(&settings) {
                 settings.save(&own.join("config.toml"))?;
             }
         }
         Ok(())
     }
 
+    /// The files that people may edit are for this very node.
+    fn has_file_for(&self, settings: &NodeSettings) -> bool {
+        let file = self
+            .configuration
+            .join(format!("node{}.toml", settings.node_id));
+        let same = |there: NodeSettings| {
+            there.members == settings.members
+                && there.client_listen == settings.client_listen
+                && there.peer_listen == settings.peer_listen
+                && there.data_dir == settings.data_dir
+        };
+        NodeSettings::load(&file).is_ok_and(same)
+    }
+
     /// How many nodes there are.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         (1..)
             .take(NODES_MAX)
             .take_while(|id| self.node_directory(*id).is_dir())

@@ -104,11 +104,11 @@ async fn run(arguments: Arguments) -> Result<(), ClusterError> {
             println!("Node {node} was killed.");
         }
         Task::Pause { node } => {
-            place.open()?.node(node)?.pause()?;
+            place.open()?.node(node)?.pause().await?;
             println!("Node {node} is paused.");
         }
         Task::Resume { node } => {
-            place.open()?.node(node)?.resume()?;
+            place.open()?.node(node)?.resume().await?;
             println!("Node {node} goes on.");
         }
         Task::Restart { node } => {

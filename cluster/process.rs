@@ -10,7 +10,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::ClusterError;
 
-/// How often a wait for the end of a process looks again.
+/// How often a wait for a process looks again.
 const POLL: Duration = Duration::from_millis(5);
 
 /// A process that was started once, whether it still runs or not.
@@ -84,14 +84,14 @@ impl Process {
         }
     }
 
-    /// Waits until the process is gone; answers whether it is. Cancel safe.
-    pub async fn gone_within(&self, limit: Duration) -> bool {
-        let ended = async {
-            while self.condition() != Condition::Gone {
+    /// Waits until this is its condition; answers whether it is. Cancel safe.
+    pub async fn is_within(&self, condition: Condition, limit: Duration) -> bool {
+        let reached = async {
+            while self.condition() != condition {
                 tokio::time::sleep(POLL).await;
             }
         };
-        tokio::time::timeout(limit, ended).await.is_ok()
+        tokio::time::timeout(limit, reached).await.is_ok()
     }
 
     /// Writes the process down.

@@ -57,7 +57,7 @@ async fn all_three_are_killed_at_once() {
 async fn the_leader_is_paused_for_longer_than_a_session_lives() {
     let (world, load) = working().await;
     let paused = world.leader().await;
-    world.node(paused).pause().unwrap();
+    world.node(paused).pause().await.unwrap();
     let mut other = world.raw(world.follower().await);
     // A session that is opened after the pause began and that nobody renews: when it has expired, the pause was longer
     // than its TTL.
@@ -68,7 +68,7 @@ async fn the_leader_is_paused_for_longer_than_a_session_lives() {
     .await;
     expired(&mut other, witness).await;
     load.progress(TURNS).await;
-    world.node(paused).resume().unwrap();
+    world.node(paused).resume().await.unwrap();
     world.wait_node(paused).await.unwrap();
     load.progress(TURNS).await;
     load.check(&world).await;
