@@ -34,6 +34,14 @@ impl Context {
             endpoints: global.endpoints.clone(),
         })
     }
+
+    /// Adds to a failure for want of an answer who was asked.
+    pub fn name_asked(&self, mut failure: Failure) -> Failure {
+        if failure.code == exit::UNAVAILABLE {
+            failure.message += &format!(" (asked {})", self.endpoints.0.join(", "));
+        }
+        failure
+    }
 }
 
 /// How fresh a read was asked to be.

@@ -81,13 +81,18 @@ fn run(cli: Cli) -> Done {
 
 async fn dispatch(cli: Cli) -> Done {
     let context = Context::new(&cli.global)?;
-    match cli.command {
-        Command::Kv(command) => kv::run(&context, command).await,
-        Command::Watch(args) => watch::run(&context, args).await,
-        Command::Lock(command) => lock::run(&context, command).await,
-        Command::Elect(command) => elect::run(&context, command).await,
-        Command::Session(command) => session::run(&context, command).await,
-        Command::Cluster(command) => cluster::run(&context, command).await,
+    let done = command(&context, cli.command).await;
+    done.map_err(|failure| context.name_asked(failure))
+}
+
+async fn command(context: &Context, command: Command) -> Done {
+    match command {
+        Command::Kv(command) => kv::run(context, command).await,
+        Command::Watch(args) => watch::run(context, args).await,
+        Command::Lock(command) => lock::run(context, command).await,
+        Command::Elect(command) => elect::run(context, command).await,
+        Command::Session(command) => session::run(context, command).await,
+        Command::Cluster(command) => cluster::run(context, command).await,
         // These need no cluster and were done before.
         Command::Completions { .. } | Command::ExitCodes => Ok(exit::DONE),
     }
