@@ -11,9 +11,9 @@ use madsim::{
 };
 use ringfence_client::{Client, MemberStatus};
 use ringfence_server::{
-    Server,
     config::Settings,
     raft::{DataPlace, Member, MemoryDisk},
+    server::Server,
 };
 
 /// How many servers.
