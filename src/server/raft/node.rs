@@ -1,21 +1,62 @@
-//! A member of the cluster. (Skeleton.)
-#![allow(unused_variables, clippy::unused_async, reason = "skeleton")]
+//! A member of the cluster: what the rest of the server sees of raft.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs::File, future::Future, sync::Arc, time::Duration};
 
+use openraft::{
+    Config, ReadPolicy, ServerState, SnapshotPolicy,
+    errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError},
+    raft::linearizable_read::LinearizerOption,
+};
+use openraft_rt::{AsyncRuntime, WatchReceiver};
+use parking_lot::Mutex;
 use ringfence_core::{Entry, Refusal, Reply, Request};
 use ringfence_proto::v1;
 
 use super::{
     Admin, AdminError, BootstrapError, ForwardError, Forwards, Leadership, Member, NodeSettings, NodeStatus, ProposeError,
     Proposed, ReadIndexError, StartError,
+    admin::{Administrator, check_member},
+    disk,
+    failure::Failure,
+    log_store::LogStore,
+    network::{
+        client::Network,
+        forward::Forwarder,
+        listen::{Listener, Serving},
+        pool::Pool,
+        service::PeerService,
+    },
+    runtime::{self, Runtime},
+    snapshots::Snapshots,
+    state_machine::StateMachine,
+    types::{Addresses, Proposal, Raft, TypeConfig},
 };
-use crate::replica::Replica;
+use crate::{replica::Replica, stopping::Stopping};
+
+/// The longest that a snapshot may take to reach a member.
+const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+/// Entries of one request to a follower; their bytes are limited too.
+const REPLICATE_ENTRIES_MAX: u64 = 1024;
 
 /// A running member. Clones are the same member.
 #[derive(Clone)]
 pub struct Node {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: NodeSettings,
+    raft: Raft,
+    log: LogStore,
+    snapshots: Snapshots,
+    pool: Pool,
+    administrator: Administrator,
+    failure: Arc<Failure>,
+    stopping: Stopping,
+    serving: Mutex<Option<Serving>>,
+    lock: Mutex<Option<File>>,
+    /// Held by who stops the node; true once it is stopped.
+    stopped: tokio::sync::Mutex<bool>,
 }
 
 impl Node {
@@ -24,7 +65,51 @@ impl Node {
     /// # Errors
     /// See [`StartError`]: each says what to do.
     pub async fn start(settings: NodeSettings, replica: Arc<Replica>, forwards: Arc<dyn Forwards>) -> Result<Self, StartError> {
-        Ok(Self { inner: Arc::new(()) })
+        let config = config(&settings)?;
+        let failure = Arc::new(Failure::default());
+        let opened = {
+            let (settings, failure) = (settings.clone(), failure.clone());
+            runtime::blocking(move || disk::open(&settings, failure)).await
+        };
+        let disk = opened.map_err(|error| StartError::Raft(error.to_string()))??;
+        let listener = Listener::open(settings.peer_listen).await?;
+        let pool = Pool::new(settings.cluster, settings.id);
+        let network = Network {
+            pool: pool.clone(),
+            snapshots: disk.snapshots.clone(),
+            reply_timeout: Duration::from_millis(settings.election_timeout_ms_max * 2).max(Duration::from_secs(1)),
+        };
+        let machine = StateMachine::new(replica, disk.snapshots.clone(), disk.log.clone());
+        let raft = Raft::new(settings.id, Arc::new(config), network, disk.log.clone(), machine).await;
+        let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
+        let stopping = Stopping::new();
+        let administrator =
+            Administrator { raft: raft.clone(), timeout: settings.quorum_timeout, stopping: stopping.clone() };
+        let service = PeerService {
+            cluster: settings.cluster,
+            node: settings.id,
+            raft: raft.clone(),
+            snapshots: disk.snapshots.clone(),
+            administrator: administrator.clone(),
+            forwards,
+            stopping: stopping.clone(),
+        };
+        let serving = listener.serve(service, stopping.clone());
+        watch_for_failure(&raft, failure.clone());
+        let inner = Inner {
+            settings,
+            raft,
+            log: disk.log,
+            snapshots: disk.snapshots,
+            pool,
+            administrator,
+            failure,
+            stopping,
+            serving: Mutex::new(Some(serving)),
+            lock: Mutex::new(disk.lock),
+            stopped: tokio::sync::Mutex::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Makes a new cluster of these voters. Every initial member calls it with the same list at its start; where the disk already
@@ -33,7 +118,24 @@ impl Node {
     /// # Errors
     /// See [`BootstrapError`].
     pub async fn bootstrap(&self, members: Vec<Member>) -> Result<(), BootstrapError> {
-        Ok(())
+        let mut nodes = BTreeMap::new();
+        for member in members {
+            check_member(&member).map_err(|error| BootstrapError::Members(error.to_string()))?;
+            let addresses = Addresses { client: member.client_address, peer: member.peer_address };
+            if nodes.insert(member.id, addresses).is_some() {
+                return Err(BootstrapError::Members(format!("node {} is there twice", member.id)));
+            }
+        }
+        if !nodes.contains_key(&self.inner.settings.id) {
+            return Err(BootstrapError::Members(format!("this node, {}, isn't among them", self.inner.settings.id)));
+        }
+        match self.inner.raft.initialize(nodes).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(RaftError::APIError(InitializeError::NotInMembers(error))) => {
+                Err(BootstrapError::Members(error.to_string()))
+            }
+            Err(RaftError::Fatal(_)) => Err(BootstrapError::Stopped),
+        }
     }
 
     /// Puts an entry into the log and waits until it is applied here. Only on the leader. Dropping the future doesn't take the
@@ -42,7 +144,30 @@ impl Node {
     /// # Errors
     /// See [`ProposeError`], which says whether the entry may be applied all the same.
     pub async fn propose(&self, entry: Entry) -> Result<Proposed, ProposeError> {
-        Err(ProposeError::Stopped)
+        if self.inner.stopping.is_stopping() || self.inner.failure.message().is_some() {
+            return Err(ProposeError::Stopped);
+        }
+        let leadership = self.leadership();
+        if !leadership.is_me {
+            return Err(ProposeError::NotLeader { leader: leadership.leader });
+        }
+        // Only a codec that contradicts itself fails here, before anything is in the log.
+        let proposal = Proposal::new(&entry).map_err(|error| {
+            tracing::error!(%error, "an entry can't be read back");
+            ProposeError::Stopped
+        })?;
+        let written = self.inner.raft.client_write(proposal);
+        match Runtime::timeout(self.inner.settings.quorum_timeout, written).await {
+            Ok(Ok(applied)) => Ok(Proposed {
+                index: applied.log_id.index,
+                term: applied.log_id.leader_id.term,
+                replies: applied.data.replies,
+            }),
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+                Err(ProposeError::NotLeader { leader: forward.leader_id })
+            }
+            Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown),
+        }
     }
 
     /// An index such that a read after it is applied sees everything acknowledged before this call. Only on the leader; a
@@ -51,7 +176,18 @@ impl Node {
     /// # Errors
     /// See [`ReadIndexError`].
     pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
-        Err(ReadIndexError::Stopped)
+        let timeout = self.inner.settings.quorum_timeout;
+        let option = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(timeout);
+        match Runtime::timeout(timeout, self.inner.raft.get_read_log_id(option)).await {
+            Ok(Ok((read, _))) => Ok(read.index()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                Err(ReadIndexError::NotLeader { leader: forward.leader_id })
+            }
+            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => {
+                Err(ReadIndexError::NoQuorum)
+            }
+            Ok(Err(RaftError::Fatal(_))) => Err(ReadIndexError::Stopped),
+        }
     }
 
     /// Has another member propose these requests; see [`Forwards::propose`].
@@ -64,7 +200,8 @@ impl Node {
         requests: Vec<Request>,
         deadline: Duration,
     ) -> Result<Vec<Result<Reply, Refusal>>, ForwardError> {
-        Err(ForwardError::Unreachable("not yet".to_owned()))
+        let address = self.address(to)?;
+        self.forwarder(to, &address, deadline).propose(&requests).await
     }
 
     /// Asks another member for a read index; see [`Forwards::read_index`]. Cancel safe.
@@ -72,7 +209,8 @@ impl Node {
     /// # Errors
     /// See [`ForwardError`].
     pub async fn forward_read_index(&self, to: u64, deadline: Duration) -> Result<u64, ForwardError> {
-        Err(ForwardError::Unreachable("not yet".to_owned()))
+        let address = self.address(to)?;
+        self.forwarder(to, &address, deadline).read_index().await
     }
 
     /// Has another member do [`Node::admin`].
@@ -80,7 +218,8 @@ impl Node {
     /// # Errors
     /// See [`AdminError`].
     pub async fn forward_admin(&self, to: u64, admin: Admin, deadline: Duration) -> Result<(), AdminError> {
-        Err(AdminError::Stopped)
+        let address = self.address(to).map_err(|error| AdminError::Unreachable(error.to_string()))?;
+        self.forwarder(to, &address, deadline).admin(admin).await
     }
 
     /// Asks another member for its account of itself; see [`Forwards::status`]. Cancel safe.
@@ -88,27 +227,78 @@ impl Node {
     /// # Errors
     /// See [`ForwardError`].
     pub async fn forward_status(&self, to: u64, deadline: Duration) -> Result<v1::MemberStatus, ForwardError> {
-        Err(ForwardError::Unreachable("not yet".to_owned()))
+        let address = self.address(to)?;
+        self.forwarder(to, &address, deadline).status().await
+    }
+
+    fn forwarder<'a>(&'a self, to: u64, address: &'a str, deadline: Duration) -> Forwarder<'a> {
+        Forwarder { pool: &self.inner.pool, to, address, deadline }
+    }
+
+    fn address(&self, to: u64) -> Result<String, ForwardError> {
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let node = metrics.membership_config.get_node(&to);
+        node.map(|addresses| addresses.peer.clone())
+            .ok_or_else(|| ForwardError::Unreachable(format!("node {to} is not a member")))
     }
 
     /// Who leads, as far as this node knows now.
     pub fn leadership(&self) -> Leadership {
-        Leadership::default()
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        Leadership {
+            term: metrics.vote.leader_id.term,
+            leader: metrics.current_leader,
+            is_me: metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id),
+        }
     }
 
-    /// Waits until [`Node::leadership`] differs from what was seen, and returns it. Cancel safe.
+    /// Waits until [`Node::leadership`] differs from what was seen, and returns it. For ever, if the node stops. Cancel safe.
     pub async fn leadership_changed(&self, seen: &Leadership) -> Leadership {
-        std::future::pending().await
+        let mut metrics = self.inner.raft.server_metrics();
+        loop {
+            // The value counts as seen before it is compared: a change in between wakes the wait.
+            drop(metrics.borrow_and_update());
+            let now = self.leadership();
+            if now != *seen {
+                return now;
+            }
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Figures about this node.
     pub fn status(&self) -> NodeStatus {
-        NodeStatus::default()
+        let (server, data) = (self.inner.raft.server_metrics(), self.inner.raft.data_metrics());
+        let (server, data) = (server.borrow_watched(), data.borrow_watched());
+        NodeStatus {
+            id: server.id,
+            term: server.vote.leader_id.term,
+            leader: server.current_leader,
+            last_log: data.last_log.map_or(0, |id| id.index),
+            committed: data.local_committed.map_or(0, |id| id.index),
+            applied: data.last_applied.map_or(0, |id| id.index),
+            purged: data.purged.map_or(0, |id| id.index),
+            snapshot: data.snapshot.map_or(0, |id| id.index),
+            disk_bytes: self.inner.log.disk_bytes() + self.inner.snapshots.disk_bytes(),
+        }
     }
 
     /// Who belongs to the cluster, in the order of their ids; from this node's newest configuration.
     pub fn members(&self) -> Vec<Member> {
-        Vec::new()
+        let metrics = self.inner.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+        let member = |(id, addresses): (&u64, &Addresses)| Member {
+            id: *id,
+            client_address: addresses.client.clone(),
+            peer_address: addresses.peer.clone(),
+            voter: voters.contains(id),
+        };
+        metrics.membership_config.nodes().map(member).collect()
     }
 
     /// Changes the members, or who leads. Only on the leader. Waits until it is done.
@@ -116,16 +306,89 @@ impl Node {
     /// # Errors
     /// See [`AdminError`].
     pub async fn admin(&self, admin: Admin) -> Result<(), AdminError> {
-        Err(AdminError::Stopped)
+        self.inner.administrator.admin(admin).await
+    }
+
+    /// Builds a snapshot now, and lets the log go up to it. Returns when that is begun.
+    pub async fn snapshot(&self) {
+        // Only a stopped raft refuses.
+        let _ = self.inner.raft.trigger().snapshot().await;
     }
 
     /// Stops in good order: hands leadership over if this node leads (bounded by
     /// [`NodeSettings::handover_timeout`]), stops raft, syncs, closes the disk and the peer port. A second call waits for the first.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        let mut stopped = self.inner.stopped.lock().await;
+        if *stopped {
+            return;
+        }
+        self.hand_over().await;
+        self.inner.stopping.stop();
+        let _ = self.inner.raft.shutdown().await;
+        let serving = self.inner.serving.lock().take();
+        if let Some(serving) = serving {
+            serving.end().await;
+        }
+        self.inner.log.close().await;
+        self.inner.lock.lock().take();
+        *stopped = true;
+    }
+
+    async fn hand_over(&self) {
+        if !self.leadership().is_me || self.inner.failure.message().is_some() {
+            return;
+        }
+        let Some(target) = self.inner.administrator.best_voter() else { return };
+        if self.inner.raft.trigger().transfer_leader(target).await.is_ok() {
+            let led = self.inner.administrator.led_by_another(self.inner.settings.id);
+            let _ = Runtime::timeout(self.inner.settings.handover_timeout, led).await;
+        }
+    }
 
     /// Resolves with a message when the node can't go on: a failed sync, damage. It has then stopped taking part; the process
     /// must end. Cancel safe.
     pub fn failed(&self) -> impl Future<Output = String> + Send + 'static {
-        std::future::pending()
+        let failure = self.inner.failure.clone();
+        async move { failure.wait().await }
     }
+}
+
+fn config(settings: &NodeSettings) -> Result<Config, StartError> {
+    if settings.cluster == 0 || settings.id == 0 || settings.id > i64::MAX as u64 {
+        return Err(StartError::Settings("cluster and node ids are positive, and node ids below 2^63".to_owned()));
+    }
+    let config = Config {
+        cluster_name: format!("{:016x}", settings.cluster),
+        heartbeat_interval: settings.heartbeat_ms,
+        election_timeout_min: settings.election_timeout_ms_min,
+        election_timeout_max: settings.election_timeout_ms_max,
+        install_snapshot_timeout: u64::try_from(SNAPSHOT_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+        max_payload_entries: REPLICATE_ENTRIES_MAX,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(settings.snapshot_entries),
+        max_in_snapshot_log_to_keep: settings.keep_entries,
+        replication_lag_threshold: settings.snapshot_entries.saturating_add(settings.keep_entries),
+        enable_pre_vote: Some(true),
+        // A restarted leader is elected anew, like anyone else.
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    };
+    config.validate().map_err(|error| StartError::Settings(error.to_string()))
+}
+
+/// What ends openraft ends the node: storage errors reach it through openraft, and not only through the log.
+fn watch_for_failure(raft: &Raft, failure: Arc<Failure>) {
+    let mut metrics = raft.metrics();
+    Runtime::spawn(async move {
+        loop {
+            let running = metrics.borrow_and_update().running_state.clone();
+            match running {
+                Ok(()) => {}
+                Err(Fatal::<TypeConfig>::Stopped) => return,
+                Err(fatal) => return failure.set(format!("raft has stopped: {fatal}")),
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    });
 }

@@ -1,0 +1,114 @@
+//! Opens a node's disk: whose it is, the log, the snapshots.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use prost::Message;
+use ringfence_proto::storage as pb;
+
+use super::{
+    DataPlace, NodeSettings, StartError,
+    engine::{LogEngine, Mark, Write, sled::SledEngine},
+    failure::Failure,
+    log_store::{LogStore, record},
+    snapshots::{
+        Snapshots,
+        files::{Files, RealFiles},
+    },
+};
+
+/// Version of the layout of the data directory.
+const FORMAT: u32 = 1;
+
+/// An open disk.
+pub struct Disk {
+    /// The log.
+    pub log: LogStore,
+    /// The snapshots.
+    pub snapshots: Snapshots,
+    /// Held as long as the directory is used.
+    pub lock: Option<File>,
+}
+
+/// Opens the disk and checks all of it. Blocks.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn open(settings: &NodeSettings, failure: Arc<Failure>) -> Result<Disk, StartError> {
+    let path = match &settings.data {
+        DataPlace::Directory(path) => path.clone(),
+        DataPlace::Memory(_) => PathBuf::from("memory"),
+    };
+    let at = |error| start_error(&path, error);
+    let (engine, files, lock): (Arc<dyn LogEngine>, Arc<dyn Files>, _) = match &settings.data {
+        DataPlace::Directory(path) => {
+            fs::create_dir_all(path).map_err(at)?;
+            let lock = lock(path)?;
+            let engine = SledEngine::open(&path.join("log")).map_err(at)?;
+            let files = RealFiles::open(&path.join("snapshots")).map_err(at)?;
+            (Arc::new(engine), Arc::new(files), Some(lock))
+        }
+        DataPlace::Memory(disk) => (Arc::new(disk.open()), Arc::new(disk.open()), None),
+    };
+    identify(&*engine, settings, &path)?;
+    let (snapshots, refused) = Snapshots::open(files, settings.cluster).map_err(at)?;
+    let log = LogStore::open(engine, failure).map_err(at)?;
+    if let Some(purged) = log.purged() {
+        let covered = snapshots.current().and_then(|(meta, _)| meta.last_log_id).map(|last| last.index);
+        if covered.is_none_or(|covered| covered < purged) {
+            let what = format!("no snapshot covers the log's purged entries up to {purged}");
+            let place = refused.first().cloned().unwrap_or_else(|| path.join("snapshots").display().to_string());
+            return Err(StartError::Damaged { place, what });
+        }
+    }
+    for refused in refused {
+        tracing::warn!(%refused, "a snapshot is refused; the one before it and the log after that are used");
+    }
+    Ok(Disk { log, snapshots, lock })
+}
+
+fn lock(directory: &Path) -> Result<File, StartError> {
+    let path = directory.join("lock");
+    let file = File::create(&path).map_err(|error| start_error(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError::InUse { path: directory.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(start_error(&path, error)),
+    }
+}
+
+/// Writes whose data these are, or compares it.
+fn identify(engine: &dyn LogEngine, settings: &NodeSettings, path: &Path) -> Result<(), StartError> {
+    let at = |error| start_error(path, error);
+    let Some(found) = engine.mark(Mark::Identity).map_err(at)? else {
+        let identity = pb::Identity { format: FORMAT, cluster: settings.cluster, node: settings.id };
+        let value = record::seal_mark(Mark::Identity, &identity.encode_to_vec());
+        engine.write(&[Write::Mark { mark: Mark::Identity, value }]).map_err(at)?;
+        return engine.sync().map_err(at);
+    };
+    let found: pb::Identity = record::open_mark(Mark::Identity, &found).map_err(at)?;
+    let path = path.to_owned();
+    if found.format > FORMAT {
+        return Err(StartError::NewerFormat { path, found: found.format, newest: FORMAT });
+    }
+    if found.cluster != settings.cluster {
+        return Err(StartError::OtherCluster { path, found: found.cluster, expected: settings.cluster });
+    }
+    if found.node != settings.id {
+        return Err(StartError::OtherNode { path, found: found.node, expected: settings.id });
+    }
+    Ok(())
+}
+
+fn start_error(path: &Path, error: io::Error) -> StartError {
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            StartError::Damaged { place: path.display().to_string(), what: error.to_string() }
+        }
+        _ => StartError::Io { path: path.to_owned(), error },
+    }
+}

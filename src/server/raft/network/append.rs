@@ -1,0 +1,101 @@
+//! The leader's end of the log's stream: requests go out without waiting for answers, and each answer that is owed has a deadline.
+//!
+//! The deadlines are ours since a stream has none: bytes on a connection that leads nowhere don't fail, they stall.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, StreamExt};
+use openraft::raft::AppendEntriesRequest;
+use openraft_rt::AsyncRuntime;
+use parking_lot::Mutex;
+use ringfence_proto::peer as pb;
+use tonic::{Request, Status, Streaming, transport::Channel};
+
+use super::convert;
+use crate::raft::{runtime::Runtime, types::TypeConfig};
+
+/// Opens the stream and sends what comes. The answers end with the first error.
+///
+/// # Errors
+/// If the member can't be reached in time.
+pub async fn open<S>(
+    mut client: pb::peer_client::PeerClient<Channel>,
+    sender: Option<pb::Sender>,
+    requests: S,
+    reply_timeout: Duration,
+) -> Result<impl Stream<Item = Result<pb::AppendResponse, Status>> + Send, Status>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+{
+    let owed = Owed::default();
+    let sent = owed.clone();
+    let messages = requests.map(move |request| {
+        sent.add();
+        convert::append_request_to(&request, sender)
+    });
+    let opening = client.stream_append(Request::new(messages));
+    let answers = match Runtime::timeout(reply_timeout, opening).await {
+        Ok(opened) => opened?.into_inner(),
+        Err(_) => return Err(Status::deadline_exceeded("the stream doesn't open")),
+    };
+    let answers = Answers { answers, owed, reply_timeout };
+    Ok(futures::stream::unfold(Some(answers), |answers| async move {
+        let mut answers = answers?;
+        match answers.next().await? {
+            Ok(answer) => Some((Ok(answer), Some(answers))),
+            Err(status) => Some((Err(status), None)),
+        }
+    }))
+}
+
+/// When the requests were sent that no answer came to yet.
+#[derive(Clone, Default)]
+struct Owed {
+    since: Arc<Mutex<VecDeque<Instant>>>,
+}
+
+impl Owed {
+    fn add(&self) {
+        self.since.lock().push_back(Instant::now());
+    }
+
+    fn settle(&self) {
+        self.since.lock().pop_front();
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.since.lock().front().copied()
+    }
+}
+
+struct Answers {
+    answers: Streaming<pb::AppendResponse>,
+    owed: Owed,
+    reply_timeout: Duration,
+}
+
+impl Answers {
+    async fn next(&mut self) -> Option<Result<pb::AppendResponse, Status>> {
+        loop {
+            // Half the time: a request that is sent meanwhile is noticed soon enough.
+            match Runtime::timeout(self.reply_timeout / 2, self.answers.message()).await {
+                Ok(Ok(Some(answer))) => {
+                    self.owed.settle();
+                    return Some(Ok(answer));
+                }
+                Ok(Ok(None)) => return None,
+                Ok(Err(status)) => return Some(Err(status)),
+                Err(_) => {
+                    let late = self.owed.oldest().is_some_and(|since| since.elapsed() >= self.reply_timeout);
+                    if late {
+                        return Some(Err(Status::deadline_exceeded("an answer on the log's stream is overdue")));
+                    }
+                }
+            }
+        }
+    }
+}

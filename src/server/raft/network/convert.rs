@@ -1,0 +1,230 @@
+//! Messages between members and openraft's types.
+
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, StreamAppendError, StreamAppendResult, TransferLeaderError,
+    TransferLeaderResponse, VoteResponse,
+};
+use ringfence_proto::{peer as pb, storage};
+
+use crate::raft::{
+    Admin, AdminError, Member,
+    codec::{
+        DecodeError,
+        raft::{log_id_from, log_id_to, record_from, record_to, vote_from, vote_to},
+    },
+    types::TypeConfig,
+};
+
+/// Entries for a follower.
+pub fn append_request_to(request: &AppendEntriesRequest<TypeConfig>, sender: Option<pb::Sender>) -> pb::AppendRequest {
+    pb::AppendRequest {
+        sender,
+        vote: Some(vote_to(&request.vote)),
+        previous: request.prev_log_id.as_ref().map(log_id_to),
+        records: request.entries.iter().map(record_to).collect(),
+        committed: request.leader_commit.as_ref().map(log_id_to),
+    }
+}
+
+/// Entries from a leader.
+///
+/// # Errors
+/// If the message isn't that.
+pub fn append_request_from(message: pb::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, DecodeError> {
+    Ok(AppendEntriesRequest {
+        vote: vote_from(message.vote.as_ref())?,
+        prev_log_id: message.previous.as_ref().map(log_id_from),
+        entries: message.records.into_iter().map(record_from).collect::<Result<_, _>>()?,
+        leader_commit: message.committed.as_ref().map(log_id_from),
+    })
+}
+
+/// The answer to one request.
+pub fn append_response_to(response: &AppendEntriesResponse<TypeConfig>) -> pb::AppendResponse {
+    use pb::append_response::Result as Message;
+    let result = match response {
+        AppendEntriesResponse::Success => Message::Success(storage::Blank {}),
+        AppendEntriesResponse::PartialSuccess(last) => Message::Partial(pb::Partial { last: last.as_ref().map(log_id_to) }),
+        AppendEntriesResponse::Conflict => Message::Conflict(storage::LogId::default()),
+        AppendEntriesResponse::HigherVote(vote) => Message::HigherVote(vote_to(vote)),
+    };
+    pb::AppendResponse { result: Some(result) }
+}
+
+/// The answer to one request.
+///
+/// # Errors
+/// If the message isn't that.
+pub fn append_response_from(message: &pb::AppendResponse) -> Result<AppendEntriesResponse<TypeConfig>, DecodeError> {
+    use pb::append_response::Result as Message;
+    Ok(match message.result.as_ref().ok_or(DecodeError::Missing("answer to entries"))? {
+        Message::Success(_) => AppendEntriesResponse::Success,
+        Message::Partial(partial) => AppendEntriesResponse::PartialSuccess(partial.last.as_ref().map(log_id_from)),
+        Message::Conflict(_) => AppendEntriesResponse::Conflict,
+        Message::HigherVote(vote) => AppendEntriesResponse::HigherVote(vote_from(Some(vote))?),
+    })
+}
+
+/// The answer to one request of a stream.
+pub fn stream_response_to(response: &StreamAppendResult<TypeConfig>) -> pb::AppendResponse {
+    use pb::append_response::Result as Message;
+    let result = match response {
+        Ok(last) => Message::Partial(pb::Partial { last: last.as_ref().map(log_id_to) }),
+        Err(StreamAppendError::Conflict(at)) => Message::Conflict(log_id_to(at)),
+        Err(StreamAppendError::HigherVote(vote)) => Message::HigherVote(vote_to(vote)),
+    };
+    pb::AppendResponse { result: Some(result) }
+}
+
+/// The answer to one request of a stream.
+///
+/// # Errors
+/// If the message isn't that.
+pub fn stream_response_from(message: &pb::AppendResponse) -> Result<StreamAppendResult<TypeConfig>, DecodeError> {
+    use pb::append_response::Result as Message;
+    Ok(match message.result.as_ref().ok_or(DecodeError::Missing("answer to entries"))? {
+        Message::Partial(partial) => Ok(partial.last.as_ref().map(log_id_from)),
+        Message::Conflict(at) => Err(StreamAppendError::Conflict(log_id_from(at))),
+        Message::HigherVote(vote) => Err(StreamAppendError::HigherVote(vote_from(Some(vote))?)),
+        Message::Success(_) => return Err(DecodeError::Missing("place in the answer to entries")),
+    })
+}
+
+/// A vote that was asked for.
+pub fn vote_response_to(response: &VoteResponse<TypeConfig>) -> pb::VoteResponse {
+    pb::VoteResponse {
+        vote: Some(vote_to(&response.vote)),
+        granted: response.vote_granted,
+        last: response.last_log_id.as_ref().map(log_id_to),
+    }
+}
+
+/// A vote that was asked for.
+///
+/// # Errors
+/// If the message isn't that.
+pub fn vote_response_from(message: &pb::VoteResponse) -> Result<VoteResponse<TypeConfig>, DecodeError> {
+    let vote = vote_from(message.vote.as_ref())?;
+    Ok(VoteResponse::new(vote, message.last.as_ref().map(log_id_from), message.granted))
+}
+
+/// Whether a member stands for election as asked.
+pub fn transfer_response_to(response: TransferLeaderResponse<TypeConfig>) -> pb::TransferLeaderResponse {
+    use pb::transfer_leader_response::Result as Message;
+    let result = match response {
+        Ok(()) => Message::Accepted(storage::Blank {}),
+        Err(TransferLeaderError::VoteChanged { expected, actual }) => {
+            Message::VoteChanged(pb::VoteChanged { expected: Some(vote_to(&expected)), actual: Some(vote_to(&actual)) })
+        }
+        Err(TransferLeaderError::LogNotFlushed { expected, actual }) => Message::NotFlushed(pb::NotFlushed {
+            expected: expected.as_ref().map(log_id_to),
+            actual: actual.as_ref().map(log_id_to),
+        }),
+    };
+    pb::TransferLeaderResponse { result: Some(result) }
+}
+
+/// Whether a member stands for election as asked.
+///
+/// # Errors
+/// If the message isn't that.
+pub fn transfer_response_from(
+    message: pb::TransferLeaderResponse,
+) -> Result<TransferLeaderResponse<TypeConfig>, DecodeError> {
+    use pb::transfer_leader_response::Result as Message;
+    Ok(match message.result.ok_or(DecodeError::Missing("answer to a transfer"))? {
+        Message::Accepted(_) => Ok(()),
+        Message::VoteChanged(changed) => Err(TransferLeaderError::VoteChanged {
+            expected: vote_from(changed.expected.as_ref())?,
+            actual: vote_from(changed.actual.as_ref())?,
+        }),
+        Message::NotFlushed(not) => Err(TransferLeaderError::LogNotFlushed {
+            expected: not.expected.as_ref().map(log_id_from),
+            actual: not.actual.as_ref().map(log_id_from),
+        }),
+    })
+}
+
+/// A change of the members.
+pub fn admin_to(admin: Admin) -> pb::admin_request::Admin {
+    use pb::admin_request::Admin as Message;
+    match admin {
+        Admin::AddLearner(member) => Message::AddLearner(storage::Member {
+            id: member.id,
+            client_address: member.client_address,
+            peer_address: member.peer_address,
+        }),
+        Admin::Promote { id, force } => Message::Promote(pb::Promote { id, force }),
+        Admin::Remove { id } => Message::Remove(id),
+        Admin::TransferLeader { id } => Message::TransferLeader(id),
+    }
+}
+
+/// A change of the members.
+pub fn admin_from(message: pb::admin_request::Admin) -> Admin {
+    use pb::admin_request::Admin as Message;
+    match message {
+        Message::AddLearner(member) => Admin::AddLearner(Member {
+            id: member.id,
+            client_address: member.client_address,
+            peer_address: member.peer_address,
+            voter: false,
+        }),
+        Message::Promote(promote) => Admin::Promote { id: promote.id, force: promote.force },
+        Message::Remove(id) => Admin::Remove { id },
+        Message::TransferLeader(id) => Admin::TransferLeader { id },
+    }
+}
+
+/// How a change of the members ended.
+pub fn admin_response_to(result: Result<(), AdminError>) -> pb::AdminResponse {
+    use pb::admin_response::Result as Message;
+    let result = match result {
+        Ok(()) => Message::Done(storage::Blank {}),
+        Err(AdminError::NotLeader { leader }) => Message::NotLeader(not_leader_to(leader)),
+        Err(AdminError::MemberExists(id)) => Message::MemberExists(id),
+        Err(AdminError::MemberUnknown(id)) => Message::MemberUnknown(id),
+        Err(AdminError::InvalidAddress(why)) => Message::InvalidAddress(why),
+        Err(AdminError::LearnerLags { id, behind, limit }) => Message::LearnerLags(pb::LearnerLags { id, behind, limit }),
+        Err(AdminError::LastVoter(id)) => Message::LastVoter(id),
+        Err(AdminError::NotAVoter(id)) => Message::NotAVoter(id),
+        Err(AdminError::Busy) => Message::Busy(storage::Blank {}),
+        Err(AdminError::Unknown(why) | AdminError::Unreachable(why)) => Message::Unknown(why),
+        Err(AdminError::Stopped) => Message::Stopped(storage::Blank {}),
+    };
+    pb::AdminResponse { result: Some(result) }
+}
+
+/// How a change of the members ended.
+///
+/// # Errors
+/// As it ended; [`AdminError::Unknown`] if the message doesn't say.
+pub fn admin_response_from(message: pb::AdminResponse) -> Result<(), AdminError> {
+    use pb::admin_response::Result as Message;
+    match message.result {
+        Some(Message::Done(_)) => Ok(()),
+        Some(Message::NotLeader(not)) => Err(AdminError::NotLeader { leader: not_leader_from(&not) }),
+        Some(Message::MemberExists(id)) => Err(AdminError::MemberExists(id)),
+        Some(Message::MemberUnknown(id)) => Err(AdminError::MemberUnknown(id)),
+        Some(Message::InvalidAddress(why)) => Err(AdminError::InvalidAddress(why)),
+        Some(Message::LearnerLags(lags)) => {
+            Err(AdminError::LearnerLags { id: lags.id, behind: lags.behind, limit: lags.limit })
+        }
+        Some(Message::LastVoter(id)) => Err(AdminError::LastVoter(id)),
+        Some(Message::NotAVoter(id)) => Err(AdminError::NotAVoter(id)),
+        Some(Message::Busy(_)) => Err(AdminError::Busy),
+        Some(Message::Unknown(why)) => Err(AdminError::Unknown(why)),
+        Some(Message::Stopped(_)) => Err(AdminError::Stopped),
+        None => Err(AdminError::Unknown("the answer is of a newer version".to_owned())),
+    }
+}
+
+/// Who leads, from one that doesn't.
+pub fn not_leader_to(leader: Option<u64>) -> pb::NotLeader {
+    pb::NotLeader { leader: leader.unwrap_or(0) }
+}
+
+/// Who leads, from one that doesn't.
+pub fn not_leader_from(message: &pb::NotLeader) -> Option<u64> {
+    (message.leader != 0).then_some(message.leader)
+}

@@ -1,0 +1,19 @@
+//! What members say to each other, over gRPC (`ringfence.peer.v1`).
+//!
+//! [`client`] is what openraft calls to reach a member, [`append`] the pipelined stream of the log within it, [`forward`] what
+//! the rest of the server asks of a member; [`service`] is the other end of all of them. [`pool`] holds the connections, [`listen`]
+//! the port.
+
+pub mod append;
+pub mod client;
+pub mod convert;
+pub mod forward;
+pub mod listen;
+pub mod pool;
+pub mod service;
+
+/// Bytes of a message between members. The largest is a batch of entries: [`super::log_store::REPLICATE_BYTES_MAX`], passed by at
+/// most one entry of requests of 2.1 MiB each that the proposer batches, and protobuf around them.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a snapshot in one message.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;

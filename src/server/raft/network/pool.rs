@@ -1,0 +1,104 @@
+//! Connections to members, made when they are first used and kept.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use ringfence_proto::peer::{Sender, peer_client::PeerClient};
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint},
+};
+
+use super::MESSAGE_BYTES_MAX;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How often a connection is checked while it is used.
+#[cfg(not(madsim))]
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// What a connection carries. Each member is reached over several, so that a snapshot doesn't hold up the log, nor the log a
+/// heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Heartbeats, votes, transfers.
+    Urgent,
+    /// The log.
+    Log,
+    /// Snapshots.
+    Bulk,
+    /// Requests of the rest of the server.
+    Forward,
+}
+
+/// All connections of this node. Clones are the same pool.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cluster: u64,
+    node: u64,
+    channels: Mutex<HashMap<(String, Lane), Channel>>,
+}
+
+impl Pool {
+    /// For a node of a cluster.
+    pub fn new(cluster: u64, node: u64) -> Self {
+        Self { inner: Arc::new(Inner { cluster, node, channels: Mutex::default() }) }
+    }
+
+    /// Who speaks to whom.
+    pub fn sender(&self, to: u64) -> Sender {
+        Sender { cluster: self.inner.cluster, node: self.inner.node, to }
+    }
+
+    /// A client on the connection to this address. The connection is made with the first request.
+    ///
+    /// # Errors
+    /// If the address can't be one.
+    pub fn client(&self, address: &str, lane: Lane) -> Result<PeerClient<Channel>, Status> {
+        let mut channels = self.inner.channels.lock();
+        let key = (address.to_owned(), lane);
+        let channel = match channels.get(&key) {
+            Some(channel) => channel.clone(),
+            None => {
+                let channel = connect(address)?;
+                channels.insert(key, channel.clone());
+                channel
+            }
+        };
+        Ok(PeerClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+}
+
+fn connect(address: &str) -> Result<Channel, Status> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| Status::unavailable(format!("{address} is not an address: {error}")))?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true);
+    #[cfg(not(madsim))]
+    let endpoint = endpoint
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20);
+    Ok(endpoint.connect_lazy())
+}
+
+/// The request never left this node: the other's port is closed, or its address can't be found.
+pub fn surely_not_sent(status: &Status) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(status);
+    while let Some(error) = source {
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && io.kind() == std::io::ErrorKind::ConnectionRefused
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
