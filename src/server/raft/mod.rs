@@ -29,3 +29,6 @@ pub use forwards::Forwards;
 pub use node::Node;
 pub use settings::{DataPlace, NodeSettings};
 pub use views::{Admin, Leadership, Member, NodeStatus, Proposed};
+
+#[cfg(all(test, not(madsim)))]
+mod tests;

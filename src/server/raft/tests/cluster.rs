@@ -1,0 +1,220 @@
+//! Three nodes: they elect, write, lose a leader, come back from their disks, and send each other snapshots.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::harness::{Disks, PATIENCE, Plan, applied, hash, leader, propose, put, until, value};
+use crate::raft::{Admin, AdminError, ForwardError, Member, ProposeError};
+
+async fn same_everywhere(nodes: &[super::harness::Running], index: u64) {
+    for running in nodes {
+        applied(running, index).await;
+    }
+    let hashes: Vec<u64> = nodes.iter().map(hash).collect();
+    assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_survive_the_loss_of_the_leader_and_restarts() {
+    let plan = Plan::new(3, Disks::sled());
+    let mut nodes = plan.start_cluster().await;
+    for n in 0..20 {
+        propose(&nodes, vec![put(&format!("a{n}"), format!("{n}"))]).await;
+    }
+    let index = propose(&nodes, vec![put("last", "before")]).await;
+    same_everywhere(&nodes, index).await;
+
+    // The leader goes; the others go on.
+    let at = leader(&nodes).await;
+    let gone = nodes.remove(at);
+    let id = gone.node.status().id;
+    gone.stop().await;
+    let index = propose(&nodes, vec![put("last", "after")]).await;
+    same_everywhere(&nodes, index).await;
+
+    // It comes back from its disk and catches up.
+    nodes.push(plan.start(id).await);
+    same_everywhere(&nodes, index).await;
+
+    // All go and come back.
+    for running in nodes.drain(..) {
+        running.stop().await;
+    }
+    for id in 1..=3 {
+        nodes.push(plan.start(id).await);
+    }
+    let index = propose(&nodes, vec![put("last", "again")]).await;
+    same_everywhere(&nodes, index).await;
+    for running in &nodes {
+        assert_eq!(value(running, "a19"), Some(Bytes::from("19")));
+        assert_eq!(value(running, "last"), Some(Bytes::from("again")));
+    }
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_forwards_and_refuses() {
+    let plan = Plan::new(3, Disks::memory(3));
+    let nodes = plan.start_cluster().await;
+    propose(&nodes, vec![put("a", "1")]).await;
+    let at = leader(&nodes).await;
+    let leads = nodes[at].node.status().id;
+    let follower = &nodes[(at + 1) % 3];
+    until("the follower knows the leader", || follower.node.leadership().leader == Some(leads)).await;
+
+    let refused = follower.node.propose(ringfence_core::Entry::default()).await;
+    assert_eq!(refused, Err(ProposeError::NotLeader { leader: Some(leads) }));
+    let replies = follower.node.forward_propose(leads, vec![put("b", "2")], PATIENCE).await.unwrap();
+    assert_eq!(replies.len(), 1);
+    let index = follower.node.forward_read_index(leads, PATIENCE).await.unwrap();
+    applied(follower, index).await;
+    assert_eq!(value(follower, "b"), Some(Bytes::from("2")));
+    assert!(follower.node.forward_status(leads, PATIENCE).await.unwrap().reachable);
+    let unknown = follower.node.forward_read_index(9, PATIENCE).await;
+    assert!(matches!(unknown, Err(ForwardError::Unreachable(_))), "{unknown:?}");
+
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lagging_follower_gets_a_snapshot() {
+    let mut plan = Plan::new(3, Disks::sled());
+    plan.snapshot_entries = 20;
+    plan.keep_entries = 0;
+    let mut nodes = plan.start_cluster().await;
+    propose(&nodes, vec![put("a", "1")]).await;
+
+    let at = (leader(&nodes).await + 1) % 3;
+    let gone = nodes.remove(at);
+    let id = gone.node.status().id;
+    let had = gone.replica.applied();
+    gone.stop().await;
+
+    let big = vec![b'x'; 300_000];
+    let mut index = 0;
+    for n in 0..100 {
+        index = propose(&nodes, vec![put(&format!("b{n}"), big.clone())]).await;
+    }
+    until("the log is purged", || nodes.iter().all(|running| running.node.status().purged > had + 20)).await;
+
+    let back = plan.start(id).await;
+    applied(&back, index).await;
+    assert!(back.node.status().snapshot > had, "{:?}", back.node.status());
+    nodes.push(back);
+    same_everywhere(&nodes, index).await;
+
+    // What was installed is there after a restart too.
+    let back = nodes.pop().unwrap();
+    back.stop().await;
+    nodes.push(plan.start(id).await);
+    let index = propose(&nodes, vec![put("c", "3")]).await;
+    same_everywhere(&nodes, index).await;
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_come_and_go_and_lead() {
+    let plan = Plan::new(4, Disks::memory(4));
+    let mut nodes = Vec::new();
+    for id in 1..=3 {
+        nodes.push(plan.start(id).await);
+    }
+    let members: Vec<Member> = (1..=3).map(|id| plan.member(id)).collect();
+    for running in &nodes {
+        running.node.bootstrap(members.clone()).await.unwrap();
+    }
+    propose(&nodes, vec![put("a", "1")]).await;
+    nodes.push(plan.start(4).await);
+
+    let at = leader(&nodes).await;
+    let admin = |admin| nodes[at].node.admin(admin);
+    admin(Admin::AddLearner(plan.member(4))).await.unwrap();
+    assert_eq!(admin(Admin::AddLearner(plan.member(4))).await, Err(AdminError::MemberExists(4)));
+    let nowhere = Member { id: 5, peer_address: "nowhere".to_owned(), ..plan.member(4) };
+    assert!(matches!(admin(Admin::AddLearner(nowhere)).await, Err(AdminError::InvalidAddress(_))));
+    assert_eq!(admin(Admin::TransferLeader { id: 4 }).await, Err(AdminError::NotAVoter(4)));
+    assert_eq!(admin(Admin::Promote { id: 9, force: false }).await, Err(AdminError::MemberUnknown(9)));
+    until("the learner has the log", || value(&nodes[3], "a").is_some()).await;
+    assert!(nodes[at].node.members().iter().any(|member| member.id == 4 && !member.voter));
+    admin(Admin::Promote { id: 4, force: true }).await.unwrap();
+    assert!(nodes[at].node.members().iter().all(|member| member.voter));
+
+    admin(Admin::TransferLeader { id: 4 }).await.unwrap();
+    until("the new member leads", || nodes[3].node.leadership().is_me).await;
+    assert_eq!(admin(Admin::Remove { id: 4 }).await, Err(AdminError::NotLeader { leader: Some(4) }));
+    let forwarded = nodes[at].node.forward_admin(4, Admin::Remove { id: at as u64 + 1 }, PATIENCE).await;
+    assert_eq!(forwarded, Ok(()));
+    assert_eq!(nodes[3].node.members().len(), 3);
+
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_ends_the_node_and_power_cuts_lose_nothing_acknowledged() {
+    let plan = Plan::new(3, Disks::memory(3));
+    let mut nodes = plan.start_cluster().await;
+    let index = propose(&nodes, vec![put("a", "1")]).await;
+    same_everywhere(&nodes, index).await;
+
+    let at = leader(&nodes).await;
+    let id = nodes[at].node.status().id;
+    plan.disks.disk(id).fail_syncs(true);
+    let failed = nodes[at].node.failed();
+    let _ = nodes[at].node.propose(ringfence_core::Entry::default()).await;
+    let message = tokio::time::timeout(PATIENCE, failed).await.expect("the node goes on");
+    assert!(message.contains("can't be written"), "{message}");
+    nodes.remove(at).stop().await;
+    plan.disks.disk(id).fail_syncs(false);
+    propose(&nodes, vec![put("b", "2")]).await;
+
+    // The power goes for all of them.
+    for id in 1..=3 {
+        plan.disks.disk(id).crash();
+    }
+    for running in nodes.drain(..) {
+        running.stop().await;
+    }
+    for id in 1..=3 {
+        nodes.push(plan.start(id).await);
+    }
+    let index = propose(&nodes, vec![put("c", "3")]).await;
+    same_everywhere(&nodes, index).await;
+    assert_eq!(value(&nodes[0], "a"), Some(Bytes::from("1")));
+    assert_eq!(value(&nodes[0], "b"), Some(Bytes::from("2")));
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_watched_and_handed_over() {
+    let plan = Plan::new(3, Disks::memory(3));
+    let mut nodes = plan.start_cluster().await;
+    propose(&nodes, vec![put("a", "1")]).await;
+    let at = leader(&nodes).await;
+    let other = nodes[(at + 1) % 3].node.clone();
+    let id = nodes[at].node.status().id;
+    until("the follower knows the leader", || other.leadership().leader == Some(id)).await;
+    let seen = other.leadership();
+    let gone = nodes.remove(at);
+    gone.stop().await;
+    let changed = tokio::time::timeout(PATIENCE, other.leadership_changed(&seen)).await.expect("it never changes");
+    assert_ne!(changed, seen);
+    leader(&nodes).await;
+    tokio::time::timeout(Duration::from_secs(30), async {
+        for running in nodes {
+            running.stop().await;
+        }
+    })
+    .await
+    .expect("stopping without a leader takes for ever");
+}

@@ -1,0 +1,5 @@
+//! Tests of raft with everything under it: real sockets on the loopback, real sled in temporary directories.
+
+mod cluster;
+mod conformance;
+mod harness;
