@@ -1,13 +1,22 @@
 //! The client itself.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::backoff::RetryPolicy;
+use crate::chores::{self, Chore};
 use crate::cluster::Cluster;
+use crate::core::{Core, Plan, Safety};
 use crate::election::Election;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kv::Kv;
 use crate::latch::LatchBuilder;
 use crate::lock::{Lock, Locks};
+use crate::renewer::{Renewer, Tend};
+use crate::route;
 use crate::session::{Session, SessionOptions};
 use crate::sessions::Sessions;
 use crate::txn::copy;
@@ -19,27 +28,6 @@ pub const LOCAL_ENDPOINTS: [&str; 3] = [
     "http://127.0.0.1:7602",
     "http://127.0.0.1:7603",
 ];
-
-/// How failed calls are repeated.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RetryPolicy {
-    /// The first pause; each is drawn at random between half and whole. 20 ms unless said.
-    pub pause_min: Duration,
-    /// Pauses double up to this. 1 s unless said.
-    pub pause_max: Duration,
-    /// Most attempts, the first included; the deadline bounds them anyway. Unbounded unless said.
-    pub attempts_max: u32,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            pause_min: Duration::from_millis(20),
-            pause_max: Duration::from_secs(1),
-            attempts_max: u32::MAX,
-        }
-    }
-}
 
 /// Settings of a client.
 #[derive(Clone, Debug)]
@@ -75,13 +63,69 @@ impl ClientBuilder {
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for an endpoint that can't be one.
     pub fn build(self) -> Result<Client> {
-        todo!()
+        let mut seeds = Vec::new();
+        for endpoint in &self.endpoints {
+            let address = route::address(endpoint);
+            seeds.push(address.map_err(|message| Error::InvalidArgument { message })?);
+        }
+        if seeds.is_empty() {
+            return Err(Error::InvalidArgument {
+                message: "no endpoint was given".to_owned(),
+            });
+        }
+        let core = Arc::new(Core::new(seeds, self.connect_timeout, self.retry));
+        let (chores, chores_left) = mpsc::unbounded_channel();
+        let (orders, orders_given) = mpsc::unbounded_channel();
+        let renewer = Renewer::new(core.clone(), orders_given, chores.downgrade());
+        tokio::spawn(chores::run(core.clone(), chores_left));
+        tokio::spawn(renewer.run());
+        Ok(Client {
+            shared: Arc::new(Shared {
+                core,
+                chores,
+                orders,
+            }),
+            deadline: self.deadline,
+        })
     }
 }
 
 /// A client of one cluster. Cheap to clone: clones share connections and what is known of the cluster.
 #[derive(Clone, Debug)]
-pub struct Client {}
+pub struct Client {
+    shared: Arc<Shared>,
+    deadline: Duration,
+}
+
+/// When the last clone goes, so do these, and the tasks in the background end.
+#[derive(Debug)]
+struct Shared {
+    core: Arc<Core>,
+    chores: mpsc::UnboundedSender<Chore>,
+    orders: mpsc::UnboundedSender<Tend>,
+}
+
+/// A chore that is handed in when this is dropped, unless it was done.
+#[derive(Debug)]
+pub(crate) struct Undone {
+    chores: mpsc::UnboundedSender<Chore>,
+    chore: Option<Chore>,
+}
+
+impl Undone {
+    pub(crate) fn done(&mut self) {
+        self.chore = None;
+    }
+}
+
+impl Drop for Undone {
+    fn drop(&mut self) {
+        if let Some(chore) = self.chore.take() {
+            // It fails only if the runtime that would do it is gone.
+            let _ = self.chores.send(chore);
+        }
+    }
+}
 
 impl Client {
     /// A client with usual settings for these members (`http://host:port` or `host:port`; one is enough, the others are
@@ -91,8 +135,10 @@ impl Client {
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for an endpoint that can't be one,
     /// [`Error::Unavailable`](crate::Error::Unavailable) if no member answers within the connect timeout.
     pub async fn connect<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Result<Self> {
-        let client = Self::builder(endpoints).build()?;
-        client.cluster().members().await?;
+        let builder = Self::builder(endpoints);
+        let first = builder.connect_timeout;
+        let client = builder.build()?;
+        client.with_deadline(first).cluster().find_leader().await?;
         Ok(client)
     }
 
@@ -108,8 +154,10 @@ impl Client {
 
     /// The same client with another deadline for its calls.
     pub fn with_deadline(&self, deadline: Duration) -> Client {
-        let _ = deadline;
-        todo!()
+        Client {
+            shared: self.shared.clone(),
+            deadline,
+        }
     }
 
     /// Keys.
@@ -125,8 +173,7 @@ impl Client {
     /// # Errors
     /// Refusals `TTL_OUT_OF_RANGE`, `LIMIT_EXCEEDED`; [`Error::Unavailable`](crate::Error::Unavailable).
     pub async fn open_session(&self, options: SessionOptions) -> Result<Session> {
-        let _ = options;
-        todo!()
+        Session::open(self, options).await
     }
 
     /// Sessions, anybody's.
@@ -168,8 +215,7 @@ impl Client {
     /// [`Error::Compacted`](crate::Error::Compacted) for a past revision that is gone; refusals;
     /// [`Error::Unavailable`](crate::Error::Unavailable).
     pub async fn watch(&self, options: WatchOptions) -> Result<Watcher> {
-        let _ = options;
-        todo!()
+        Watcher::start(self, options).await
     }
 
     /// The members.
@@ -177,5 +223,39 @@ impl Client {
         Cluster {
             client: self.clone(),
         }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.shared.core
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// When a call that begins now is out of time.
+    pub(crate) fn out_of_time(&self) -> Instant {
+        Instant::now() + self.deadline
+    }
+
+    pub(crate) fn read(&self, what: &'static str) -> Plan {
+        Plan::read(what, self.out_of_time())
+    }
+
+    pub(crate) fn write(&self, what: &'static str, safety: Safety) -> Plan {
+        Plan::write(what, safety, self.out_of_time())
+    }
+
+    /// A chore for the background, unless it is said to be done.
+    pub(crate) fn leave(&self, chore: Chore) -> Undone {
+        Undone {
+            chores: self.shared.chores.clone(),
+            chore: Some(chore),
+        }
+    }
+
+    pub(crate) fn tend(&self, order: Tend) {
+        // It fails only if the runtime of the renewer is gone; then leases run out.
+        let _ = self.shared.orders.send(order);
     }
 }

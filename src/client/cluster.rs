@@ -1,6 +1,11 @@
 //! The members, for operators.
 
+use ringfence_proto::v1;
+use ringfence_proto::v1::cluster_client::ClusterClient;
+
 use crate::client::Client;
+use crate::convert::{cluster_status, members};
+use crate::core::Safety;
 use crate::error::Result;
 use crate::types::{ClusterStatus, Members};
 
@@ -17,8 +22,15 @@ impl Cluster {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) if no member answers.
     pub async fn status(&self, local: bool) -> Result<ClusterStatus> {
-        let _ = local;
-        todo!()
+        let request = v1::ClusterStatusRequest { local };
+        let plan = self.client.read("cluster status");
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                ClusterClient::new(channel).status(request).await
+            });
+        Ok(cluster_status(answer.await?.body))
     }
 
     /// Who belongs to the cluster.
@@ -26,7 +38,28 @@ impl Cluster {
     /// # Errors
     /// As any read.
     pub async fn members(&self) -> Result<Members> {
-        todo!()
+        self.members_with(v1::Consistency::Linearizable).await
+    }
+
+    /// Learns who leads, from what the first member that answers knows.
+    pub(crate) async fn find_leader(&self) -> Result<Members> {
+        self.members_with(v1::Consistency::Stale).await
+    }
+
+    async fn members_with(&self, consistency: v1::Consistency) -> Result<Members> {
+        let request = v1::ClusterMembersRequest {
+            consistency: consistency.into(),
+        };
+        let plan = self.client.read("cluster members");
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                ClusterClient::new(channel).members(request).await
+            });
+        let body = answer.await?.body;
+        self.client.core().learn(body.clone());
+        Ok(members(body))
     }
 
     /// Adds a member that receives the log and doesn't vote. The addresses are `host:port`.
@@ -39,8 +72,21 @@ impl Cluster {
         client_address: &str,
         peer_address: &str,
     ) -> Result<Members> {
-        let _ = (id, client_address, peer_address);
-        todo!()
+        let request = v1::ClusterAddLearnerRequest {
+            node_id: id,
+            client_address: client_address.to_owned(),
+            peer_address: peer_address.to_owned(),
+        };
+        let plan = self.client.write("add learner", Safety::Once);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                ClusterClient::new(channel).add_learner(request).await
+            });
+        let body = answer.await?.body;
+        self.client.core().learn(body.clone());
+        Ok(members(body))
     }
 
     /// Makes a learner a voter, with `force` even if it lags far behind.
@@ -48,8 +94,17 @@ impl Cluster {
     /// # Errors
     /// Refusals `MEMBER_UNKNOWN`, `LEARNER_LAGS`.
     pub async fn promote(&self, id: u64, force: bool) -> Result<Members> {
-        let _ = (id, force);
-        todo!()
+        let request = v1::ClusterPromoteRequest { node_id: id, force };
+        let plan = self.client.write("promote", Safety::Once);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                ClusterClient::new(channel).promote(request).await
+            });
+        let body = answer.await?.body;
+        self.client.core().learn(body.clone());
+        Ok(members(body))
     }
 
     /// Takes a member out.
@@ -57,8 +112,17 @@ impl Cluster {
     /// # Errors
     /// Refusals `MEMBER_UNKNOWN`, `LAST_VOTER`.
     pub async fn remove(&self, id: u64) -> Result<Members> {
-        let _ = id;
-        todo!()
+        let request = v1::ClusterRemoveRequest { node_id: id };
+        let plan = self.client.write("remove", Safety::Once);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                ClusterClient::new(channel).remove(request).await
+            });
+        let body = answer.await?.body;
+        self.client.core().learn(body.clone());
+        Ok(members(body))
     }
 
     /// Hands leadership to a voter, `None`: to whoever is best up to date. Gives the new leader's id.
@@ -66,7 +130,18 @@ impl Cluster {
     /// # Errors
     /// Refusals `MEMBER_UNKNOWN`, `NOT_A_VOTER`.
     pub async fn transfer_leader(&self, id: Option<u64>) -> Result<u64> {
-        let _ = id;
-        todo!()
+        let request = v1::ClusterTransferLeaderRequest {
+            node_id: id.unwrap_or_default(),
+        };
+        let plan = self.client.write("transfer leader", Safety::Once);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                ClusterClient::new(channel).transfer_leader(request).await
+            });
+        let leader = answer.await?.body.leader;
+        self.client.core().refresh_soon();
+        Ok(leader)
     }
 }

@@ -1,10 +1,19 @@
 //! Keys: reading, writing, transactions.
 
 use bytes::Bytes;
+use ringfence_proto::v1;
+use ringfence_proto::v1::kv_client::KvClient;
+use tonic::transport::Channel;
 
 use crate::client::Client;
-use crate::error::Result;
-use crate::session::Session;
+use crate::convert::{
+    delete_request, delete_result, history, put_request, put_result, range_request, range_result,
+    txn_request, txn_result,
+};
+use crate::core::{Failure, MESSAGE_BYTES_MAX, Plan, Safety};
+use crate::error::{Error, Result};
+use crate::headed::Headed as _;
+use crate::session::{Number, Session};
 use crate::txn::{Txn, copy};
 use crate::types::{
     DeleteResult, History, KeyValue, PutResult, RangeResult, Revision, SessionId, TxnResult,
@@ -233,8 +242,15 @@ impl Kv {
     /// # Errors
     /// As [`Kv::get`], and [`Error::Compacted`](crate::Error::Compacted) for a revision whose history is gone.
     pub async fn get_with(&self, options: GetOptions) -> Result<RangeResult> {
-        let _ = options;
-        todo!()
+        let request = range_request(options);
+        let plan = self.client.read("get");
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                client(channel).range(request).await
+            });
+        Ok(range_result(answer.await?.body))
     }
 
     /// Writes one key.
@@ -257,8 +273,21 @@ impl Kv {
         value: impl AsRef<[u8]>,
         options: PutOptions,
     ) -> Result<PutResult> {
-        let _ = (key.as_ref(), value.as_ref(), options);
-        todo!()
+        let bound = options.session;
+        let request = put_request(copy(key), copy(value), options);
+        let number = self.number().await?;
+        let request = v1::PutRequest {
+            request_id: number.as_ref().map(|number| number.id),
+            ..request
+        };
+        let plan = self.plan("put", bound);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                client(channel).put(request).await
+            });
+        Ok(put_result(answer.await.map_err(written)?.body))
     }
 
     /// Deletes one key. Deleting nothing is no error.
@@ -274,8 +303,19 @@ impl Kv {
     /// # Errors
     /// As [`Kv::put`].
     pub async fn delete_with(&self, options: DeleteOptions) -> Result<DeleteResult> {
-        let _ = options;
-        todo!()
+        let number = self.number().await?;
+        let request = v1::DeleteRequest {
+            request_id: number.as_ref().map(|number| number.id),
+            ..delete_request(options)
+        };
+        let plan = self.plan("delete", None);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                client(channel).delete(request).await
+            });
+        Ok(delete_result(answer.await.map_err(written)?.body))
     }
 
     /// Does a transaction. One without writes is read only, and retried like a read.
@@ -283,8 +323,27 @@ impl Kv {
     /// # Errors
     /// As [`Kv::put`]. That the comparisons didn't hold is no error: see [`TxnResult::succeeded`].
     pub async fn txn(&self, txn: Txn) -> Result<TxnResult> {
-        let _ = txn;
-        todo!()
+        let bound = txn.bound();
+        let reads = txn.only_reads();
+        let number = match reads {
+            true => None,
+            false => self.number().await?,
+        };
+        let request = v1::TxnRequest {
+            request_id: number.as_ref().map(|number| number.id),
+            ..txn_request(txn)
+        };
+        let plan = match reads {
+            true => self.client.read("transaction"),
+            false => self.plan("transaction", bound),
+        };
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                client(channel).txn(request).await
+            });
+        txn_result(answer.await.map_err(written)?.body)
     }
 
     /// Forgets all versions that are not the newest at `revision`, for everybody. Reads and watches from below it are
@@ -293,8 +352,23 @@ impl Kv {
     /// # Errors
     /// [`Error::Compacted`](crate::Error::Compacted) if that is compacted already; refusals.
     pub async fn compact(&self, revision: Revision) -> Result<Revision> {
-        let _ = revision;
-        todo!()
+        let request = v1::CompactRequest { revision };
+        let plan = self.client.write("compact", Safety::Idempotent);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                client(channel).compact(request).await
+            });
+        match answer.await {
+            Ok(answer) => Ok(answer.body.revision()),
+            // An earlier attempt of this call has done it.
+            Err(Failure {
+                error: Error::Compacted { compacted },
+                repeated: true,
+            }) if compacted >= revision => Ok(compacted),
+            Err(failure) => Err(failure.error),
+        }
     }
 
     /// Versions of one key since the last compaction, newest first, at most `limit` (1 to 1000; 0 means 1000).
@@ -302,7 +376,59 @@ impl Kv {
     /// # Errors
     /// As [`Kv::get`].
     pub async fn history(&self, key: impl AsRef<[u8]>, limit: u32) -> Result<History> {
-        let _ = (key.as_ref(), limit);
-        todo!()
+        let request = v1::HistoryRequest {
+            key: copy(key),
+            limit,
+            ..Default::default()
+        };
+        let plan = self.client.read("history");
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                client(channel).history(request).await
+            });
+        Ok(history(answer.await?.body))
     }
+
+    /// The number of a write, where it has one.
+    async fn number(&self) -> Result<Option<Number<'_>>> {
+        match &self.session {
+            Some(session) => Ok(Some(session.number().await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A write within a session has one effect, however often it is sent; another may be sent only once.
+    fn plan(&self, what: &'static str, bound: Option<SessionId>) -> Plan {
+        let own = self.session.as_ref().map(Session::id);
+        let safety = match own {
+            Some(_) => Safety::Idempotent,
+            None => Safety::Once,
+        };
+        let subject = bound.or(own).unwrap_or_default();
+        self.client.write(what, safety).about(subject, 0)
+    }
+}
+
+/// The error of a write. If an earlier attempt may have been done, a refusal says that this one wasn't, not that none was.
+fn written(failure: Failure) -> Error {
+    let told = match &failure.error {
+        Error::SessionLost { .. } => true,
+        Error::Refused { reason, .. } => reason == "SEQUENCE_TOO_OLD",
+        _ => false,
+    };
+    match failure.repeated && told {
+        true => Error::Unknown {
+            message: format!(
+                "an earlier attempt may have been done; the last one says: {}",
+                failure.error
+            ),
+        },
+        false => failure.error,
+    }
+}
+
+fn client(channel: Channel) -> KvClient<Channel> {
+    KvClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }

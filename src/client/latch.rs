@@ -1,14 +1,26 @@
 //! Taking part in elections: a latch that leads, loses, and stands again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::Stream;
+use parking_lot::Mutex;
+use ringfence_proto::v1;
+use ringfence_proto::v1::election_client::ElectionClient;
+use tokio::time::sleep;
 
+use crate::backoff::Backoff;
+use crate::cell::Cell;
 use crate::client::Client;
+use crate::convert::claim_in;
+use crate::core::Safety;
 use crate::error::{Error, Result};
-use crate::session::SessionOptions;
+use crate::guard::gone;
+use crate::session::{Session, SessionOptions};
 use crate::txn::copy;
-use crate::types::Token;
+use crate::types::{Claim, Token};
+use crate::wait::Wait;
 
 /// A candidate about to stand. From [`Client::latch`].
 #[derive(Clone, Debug)]
@@ -50,7 +62,16 @@ impl LatchBuilder {
 
     /// Starts standing in the background. Must be called within a tokio runtime.
     pub fn start(self) -> LeaderLatch {
-        todo!()
+        let shared = Arc::new(Shared {
+            client: self.client,
+            name: self.name,
+            options: self.options,
+            value: Mutex::new(self.value),
+            standing: Cell::new(Standing::Waiting),
+            closing: Cell::new(false),
+        });
+        tokio::spawn(stand(shared.clone()));
+        LeaderLatch { shared }
     }
 }
 
@@ -72,10 +93,61 @@ pub enum LatchState {
     },
 }
 
-/// A candidate that stands in an election until it is closed or dropped. When its leadership or its candidacy is lost it stands again,
-/// with a new session.
+/// A candidate that stands in an election until it is closed or dropped. When its leadership or its candidacy is lost it
+/// stands again, with a new session.
+///
+/// Its leadership ends with the lease of its session, which is counted as [`Session::remaining`] says: here earlier than
+/// in the cluster, so that two latches don't lead at a time, as long as clocks' rates differ by less than the allowance.
+/// What is led is safe beyond that if it checks the token.
 #[derive(Debug)]
-pub struct LeaderLatch {}
+pub struct LeaderLatch {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    name: Bytes,
+    options: SessionOptions,
+    value: Mutex<Bytes>,
+    standing: Cell<Standing>,
+    closing: Cell<bool>,
+}
+
+#[derive(Clone, Debug)]
+enum Standing {
+    Waiting,
+    Leading { session: Session, claim: Claim },
+    Closed { error: Option<Error> },
+}
+
+impl PartialEq for Standing {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Standing::Waiting, Standing::Waiting) => true,
+            (Standing::Leading { claim: a, .. }, Standing::Leading { claim: b, .. }) => {
+                a.token == b.token
+            }
+            (Standing::Closed { error: a }, Standing::Closed { error: b }) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Standing {
+    /// As users see it: who leads with a lease that has run out doesn't lead.
+    fn state(&self) -> LatchState {
+        match self {
+            Standing::Leading { session, claim } if session.is_valid() => {
+                LatchState::Leading { token: claim.token }
+            }
+            Standing::Waiting | Standing::Leading { .. } => LatchState::Waiting,
+            Standing::Closed { error } => LatchState::Closed {
+                error: error.clone(),
+            },
+        }
+    }
+}
 
 impl LeaderLatch {
     /// Waits until it leads, and gives the token of that leadership. Cancel safe.
@@ -83,7 +155,16 @@ impl LeaderLatch {
     /// # Errors
     /// [`Error::Closed`] if it was closed; the refusal that it can't go on after.
     pub async fn wait_for_leadership(&self) -> Result<Token> {
-        todo!()
+        let mut seen = 0;
+        loop {
+            let standing;
+            (seen, standing) = self.shared.standing.later(seen).await;
+            match standing.state() {
+                LatchState::Waiting => {}
+                LatchState::Leading { token } => return Ok(token),
+                LatchState::Closed { error } => return Err(error.unwrap_or(Error::Closed)),
+            }
+        }
     }
 
     /// It leads now, surely: this ends here before it can end in the cluster, if clocks' rates differ by less than the
@@ -94,18 +175,25 @@ impl LeaderLatch {
 
     /// The token of its leadership, while it leads.
     pub fn token(&self) -> Option<Token> {
-        todo!()
+        match self.state() {
+            LatchState::Leading { token } => Some(token),
+            _ => None,
+        }
     }
 
     /// Where it stands now.
     pub fn state(&self) -> LatchState {
-        todo!()
+        self.shared.standing.get().state()
     }
 
-    /// Where it stands, now and after each change. A reader that is slow sees the newest only, but never misses that
-    /// there was a change.
+    /// Where it stands, now and after each change. A reader that is slow sees the newest only; a leadership that was
+    /// lost and won again meanwhile shows by its token.
     pub fn changes(&self) -> LatchChanges {
-        todo!()
+        LatchChanges {
+            shared: self.shared.clone(),
+            seen: 0,
+            last: None,
+        }
     }
 
     /// Changes the value that observers see. Later leaderships of this latch use it as well.
@@ -113,26 +201,175 @@ impl LeaderLatch {
     /// # Errors
     /// [`Error::NotHeld`] if it doesn't lead.
     pub async fn proclaim(&self, value: impl AsRef<[u8]>) -> Result<()> {
-        let _ = value.as_ref();
-        todo!()
+        let value = copy(value);
+        let Standing::Leading { session, claim } = self.shared.standing.get() else {
+            return Err(Error::NotHeld {
+                token: 0,
+                message: "this candidate doesn't lead".to_owned(),
+            });
+        };
+        let request = v1::ElectionProclaimRequest {
+            name: self.shared.name.clone(),
+            session_id: session.id(),
+            token: claim.token,
+            value: value.clone(),
+        };
+        let client = &self.shared.client;
+        let plan = client
+            .write("proclaim", Safety::Idempotent)
+            .about(session.id(), claim.token);
+        let answer = client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                ElectionClient::new(channel).proclaim(request).await
+            });
+        answer.await?;
+        *self.shared.value.lock() = value;
+        Ok(())
     }
 
-    /// Stops standing: resigns and closes its session. It has no leadership from the call on, whatever the result.
+    /// Stops standing: resigns and closes its session. It has no leadership from the call on, whatever the result; if
+    /// the cluster can't be told now it is told in the background.
     ///
     /// # Errors
-    /// As [`Session::close`](crate::Session::close).
+    /// As [`Session::close`].
     pub async fn close(self) -> Result<()> {
-        todo!()
+        let standing = self.shared.standing.get();
+        self.shared.close();
+        match standing {
+            Standing::Leading { session, .. } => session.close().await,
+            // The task closes the session of a candidate that waits.
+            Standing::Waiting | Standing::Closed { .. } => Ok(()),
+        }
     }
 }
 
-/// A stream of a latch's states. From [`LeaderLatch::changes`]. Also a [`futures::Stream`].
+impl Drop for LeaderLatch {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        if !matches!(self.standing.get(), Standing::Closed { .. }) {
+            self.standing.set(Standing::Closed { error: None });
+        }
+        self.closing.set(true);
+    }
+
+    /// A new standing, unless it was closed.
+    fn stands(&self, standing: Standing) {
+        if !self.closing.get() {
+            self.standing.set(standing);
+        }
+    }
+}
+
+/// The task behind a latch: stands until it is closed.
+async fn stand(shared: Arc<Shared>) {
+    let closing = async {
+        while !shared.closing.get() {
+            shared.closing.later(1).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = closing => {}
+        error = stand_for_ever(&shared) => {
+            shared.standing.set(Standing::Closed { error: Some(error) });
+        }
+    }
+}
+
+/// Stands again and again. Gives the refusal after which that is no use.
+async fn stand_for_ever(shared: &Shared) -> Error {
+    let mut backoff = Backoff::new(&shared.client.core().retry);
+    loop {
+        match stand_once(shared).await {
+            Ok(()) => backoff.reset(),
+            Err(
+                error @ (Error::Refused { .. }
+                | Error::Protocol { .. }
+                | Error::InvalidArgument { .. }),
+            ) => {
+                return error;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the candidate stands again");
+                sleep(backoff.pause()).await;
+            }
+        }
+    }
+}
+
+/// One session: opens it, waits, leads, loses. Dropping the future closes the session in the background.
+async fn stand_once(shared: &Shared) -> Result<()> {
+    let client = &shared.client;
+    let session = client.open_session(shared.options.clone()).await?;
+    let wait = Wait {
+        what: "campaign",
+        client,
+        session: &session,
+        bound: None,
+    };
+    let request = |wait_ms| v1::ElectionCampaignRequest {
+        name: shared.name.clone(),
+        session_id: session.id(),
+        suffix: Bytes::new(),
+        value: shared.value.lock().clone(),
+        wait_ms,
+    };
+    let answer = wait.granted(request, |channel, request| async move {
+        ElectionClient::new(channel).campaign(request).await
+    });
+    let claim = claim_in(answer.await?.claim, "campaign")?;
+    let leading = Standing::Leading {
+        session: session.clone(),
+        claim: claim.clone(),
+    };
+    shared.stands(leading);
+    tokio::select! {
+        biased;
+        _ = session.lost() => {}
+        () = gone(client, &claim) => {}
+    }
+    // Nobody acts for the old leadership any more when the new session is opened.
+    shared.stands(Standing::Waiting);
+    Ok(())
+}
+
+/// A stream of a latch's states. From [`LeaderLatch::changes`]. It lives on when the latch is dropped, which closes it.
 #[derive(Debug)]
-pub struct LatchChanges {}
+pub struct LatchChanges {
+    shared: Arc<Shared>,
+    seen: u64,
+    last: Option<LatchState>,
+}
 
 impl LatchChanges {
-    /// The next state that differs from the one given before. Cancel safe. `None` after [`LatchState::Closed`].
+    /// The next state that differs from the one given before; the present one first. Cancel safe. `None` after
+    /// [`LatchState::Closed`].
     pub async fn next(&mut self) -> Option<LatchState> {
-        todo!()
+        if matches!(self.last, Some(LatchState::Closed { .. })) {
+            return None;
+        }
+        loop {
+            let (seen, standing) = self.shared.standing.later(self.seen).await;
+            self.seen = seen;
+            let state = standing.state();
+            if self.last.as_ref() != Some(&state) {
+                self.last = Some(state.clone());
+                return Some(state);
+            }
+        }
+    }
+
+    /// The same as a [`futures::Stream`].
+    pub fn into_stream(self) -> impl Stream<Item = LatchState> {
+        futures::stream::unfold(self, |mut changes| async move {
+            let state = changes.next().await?;
+            Some((state, changes))
+        })
     }
 }

@@ -1,20 +1,36 @@
 //! The Ringfence client: fenced locks, leader latches, watches, keys.
 
+mod backoff;
+mod cell;
+mod chores;
 mod client;
+mod clock;
 mod cluster;
+mod convert;
+mod core;
 mod election;
 mod error;
+mod follow;
 mod guard;
+mod headed;
+mod health;
 mod kv;
 mod latch;
+mod lease;
 mod lock;
+mod pool;
+mod renewer;
+mod route;
 mod session;
 mod sessions;
 mod txn;
 mod types;
+mod verdict;
+mod wait;
 mod watch;
 
-pub use client::{Client, ClientBuilder, LOCAL_ENDPOINTS, RetryPolicy};
+pub use backoff::RetryPolicy;
+pub use client::{Client, ClientBuilder, LOCAL_ENDPOINTS};
 pub use cluster::Cluster;
 pub use election::{Election, Observer};
 pub use error::{Error, Result};

@@ -3,13 +3,23 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ringfence_proto::v1;
+use ringfence_proto::v1::lock_client::LockClient;
+use tokio::time::Instant;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
 
-use crate::client::Client;
-use crate::error::Result;
+use crate::chores::Chore;
+use crate::client::{Client, Undone};
+use crate::convert::{claim, claim_in, lock_mode};
+use crate::core::{Failure, Safety};
+use crate::error::{Error, Result};
 use crate::guard::LockGuard;
+use crate::headed::Headed as _;
 use crate::session::{Session, SessionOptions};
 use crate::txn::copy;
 use crate::types::{Claim, LockDescription, LockMode, LockSummary, Page, Token, Validation};
+use crate::wait::Wait;
 
 /// A lock about to be taken. From [`Client::lock`].
 ///
@@ -93,7 +103,44 @@ impl Lock {
     /// [`Error::SessionLost`](crate::Error::SessionLost) if the session ended meanwhile,
     /// [`Error::NotHeld`](crate::Error::NotHeld) if the claim was released by force, and refusals.
     pub async fn acquire(self) -> Result<LockGuard> {
-        todo!()
+        let began = Instant::now();
+        let taking = match self.wait {
+            // Opening the session counts as waiting.
+            Some(wait) if self.session.is_none() => self.at_most(wait).taking().await?,
+            _ => self.taking().await?,
+        };
+        let Taking {
+            lock,
+            session,
+            own,
+            suffix,
+        } = taking;
+        let wait = Wait {
+            what: "acquire",
+            client: &lock.client,
+            session: &session,
+            bound: lock.wait.map(|wait| wait.saturating_sub(began.elapsed())),
+        };
+        // Closing an own session takes the claim along.
+        let mut undone = (!own).then(|| lock.client.leave(wait.withdrawal(&lock.name, &suffix)));
+        let (mode, permits) = lock_mode(lock.mode);
+        let request = |wait_ms| v1::LockAcquireRequest {
+            name: lock.name.clone(),
+            session_id: session.id(),
+            suffix: suffix.clone(),
+            mode: mode.into(),
+            permits,
+            value: lock.value.clone(),
+            wait_ms,
+        };
+        let answer = wait.granted(request, |channel, request| async move {
+            LockClient::new(channel).acquire(request).await
+        });
+        let claim = claim_in(answer.await?.claim, "acquire")?;
+        if let Some(undone) = &mut undone {
+            undone.done();
+        }
+        Ok(LockGuard::new(session, own, claim))
     }
 
     /// Takes the lock if it is free.
@@ -101,8 +148,96 @@ impl Lock {
     /// # Errors
     /// [`Error::LockHeld`](crate::Error::LockHeld) if it isn't, and as [`Lock::acquire`].
     pub async fn try_acquire(self) -> Result<LockGuard> {
-        todo!()
+        let Taking {
+            lock,
+            session,
+            own,
+            suffix,
+        } = self.taking().await?;
+        let mut undone = (!own).then(|| {
+            lock.client.leave(Chore::Withdraw {
+                name: lock.name.clone(),
+                session: session.id(),
+                suffix: suffix.clone(),
+                ttl: session.ttl(),
+            })
+        });
+        let (mode, permits) = lock_mode(lock.mode);
+        let request = v1::LockTryAcquireRequest {
+            name: lock.name.clone(),
+            session_id: session.id(),
+            suffix,
+            mode: mode.into(),
+            permits,
+            value: lock.value.clone(),
+        };
+        let plan = lock.client.write("try to acquire", Safety::Idempotent);
+        let plan = plan.about(session.id(), 0);
+        let answer = lock
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                LockClient::new(channel).try_acquire(request).await
+            });
+        let mut settled = || undone.as_mut().into_iter().for_each(Undone::done);
+        match answer.await {
+            Ok(answer) => {
+                let claim = claim_in(answer.body.claim, "try to acquire")?;
+                settled();
+                Ok(LockGuard::new(session, own, claim))
+            }
+            Err(failure) => {
+                if matches!(failure.error, Error::LockHeld { .. }) && !failure.repeated {
+                    settled();
+                }
+                Err(failure.error)
+            }
+        }
     }
+
+    /// Makes ready: the session, and a suffix of its own where that has other claims.
+    async fn taking(self) -> Result<Taking> {
+        let (session, own) = match &self.session {
+            Some(session) => (session.clone(), false),
+            None => (self.client.open_session(self.options.clone()).await?, true),
+        };
+        let suffix = match own {
+            true => Bytes::new(),
+            false => Bytes::from(format!("{:016x}", rand::random::<u64>())),
+        };
+        Ok(Taking {
+            lock: self,
+            session,
+            own,
+            suffix,
+        })
+    }
+
+    /// The same lock, whose calls have no more time than this.
+    fn at_most(mut self, time: Duration) -> Self {
+        let deadline = self
+            .client
+            .deadline()
+            .min(time.max(Duration::from_millis(1)));
+        self.client = self.client.with_deadline(deadline);
+        self
+    }
+}
+
+/// A lock about to be taken, with what its claim needs.
+struct Taking {
+    lock: Lock,
+    session: Session,
+    /// The session was opened for this lock.
+    own: bool,
+    suffix: Bytes,
+}
+
+pub(crate) async fn ask_release(
+    channel: Channel,
+    request: Request<v1::LockReleaseRequest>,
+) -> Result<Response<v1::LockReleaseResponse>, Status> {
+    LockClient::new(channel).release(request).await
 }
 
 /// Locks and elections as operators see them. From [`Client::locks`].
@@ -117,8 +252,25 @@ impl Locks {
     /// # Errors
     /// As any read.
     pub async fn describe(&self, name: impl AsRef<[u8]>, limit: u32) -> Result<LockDescription> {
-        let _ = (name.as_ref(), limit);
-        todo!()
+        let request = v1::LockDescribeRequest {
+            name: copy(name),
+            limit,
+            ..Default::default()
+        };
+        let plan = self.client.read("describe lock");
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                LockClient::new(channel).describe(request).await
+            });
+        let body = answer.await?.body;
+        Ok(LockDescription {
+            revision: body.revision(),
+            owners: body.owners.into_iter().map(claim).collect(),
+            waiters: body.waiters.into_iter().map(claim).collect(),
+            waiting: body.waiting,
+        })
     }
 
     /// Names that somebody claims and that begin with `prefix`, above `after` (empty: from the beginning), in order, at
@@ -132,8 +284,30 @@ impl Locks {
         after: impl AsRef<[u8]>,
         limit: u32,
     ) -> Result<Page<LockSummary>> {
-        let _ = (prefix.as_ref(), after.as_ref(), limit);
-        todo!()
+        let request = v1::LockListRequest {
+            prefix: copy(prefix),
+            after: copy(after),
+            limit,
+            ..Default::default()
+        };
+        let plan = self.client.read("list locks");
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                LockClient::new(channel).list(request).await
+            });
+        let body = answer.await?.body;
+        let summary = |summary: v1::LockSummary| LockSummary {
+            name: summary.name,
+            owner: summary.owner.map(claim).unwrap_or_default(),
+            owners: summary.owners,
+            waiting: summary.waiting,
+        };
+        Ok(Page {
+            items: body.locks.into_iter().map(summary).collect(),
+            more: body.more,
+        })
     }
 
     /// Is this token a current owner? For those who protect something without writing to Ringfence; who writes to it
@@ -142,8 +316,23 @@ impl Locks {
     /// # Errors
     /// As any read.
     pub async fn validate(&self, name: impl AsRef<[u8]>, token: Token) -> Result<Validation> {
-        let _ = (name.as_ref(), token);
-        todo!()
+        let request = v1::LockValidateRequest {
+            name: copy(name),
+            token,
+            ..Default::default()
+        };
+        let plan = self.client.read("validate").about(0, token);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                LockClient::new(channel).validate(request).await
+            });
+        let body = answer.await?.body;
+        Ok(Validation {
+            owner: body.owner,
+            current_token: body.current_token,
+        })
     }
 
     /// Gives up the claim with this token for its session, and says what it was.
@@ -156,8 +345,18 @@ impl Locks {
         session: crate::SessionId,
         token: Token,
     ) -> Result<Claim> {
-        let _ = (name.as_ref(), session, token);
-        todo!()
+        let request = v1::LockReleaseRequest {
+            name: copy(name),
+            session_id: session,
+            token,
+            suffix: Bytes::new(),
+        };
+        let plan = self
+            .client
+            .write("release", Safety::Idempotent)
+            .about(session, token);
+        let answer = self.client.core().call(plan, request, ask_release).await;
+        claim_in(answer.map_err(gone)?.body.claim, "release")
     }
 
     /// Takes a claim away from whoever has it, and says what it was. The token makes sure that nobody else's is hit.
@@ -165,7 +364,32 @@ impl Locks {
     /// # Errors
     /// [`Error::NotHeld`](crate::Error::NotHeld) if there is no such claim.
     pub async fn force_release(&self, name: impl AsRef<[u8]>, token: Token) -> Result<Claim> {
-        let _ = (name.as_ref(), token);
-        todo!()
+        let request = v1::LockForceReleaseRequest {
+            name: copy(name),
+            token,
+        };
+        let plan = self
+            .client
+            .write("force release", Safety::Idempotent)
+            .about(0, token);
+        let answer = self
+            .client
+            .core()
+            .call(plan, request, |channel, request| async move {
+                LockClient::new(channel).force_release(request).await
+            });
+        claim_in(answer.await.map_err(gone)?.body.claim, "force release")
+    }
+}
+
+/// A claim that isn't there when a release is repeated may have gone by the first attempt.
+fn gone(failure: Failure) -> Error {
+    match (failure.repeated, failure.error) {
+        (true, Error::NotHeld { message, .. }) => Error::Unknown {
+            message: format!(
+                "an earlier attempt may have released it; the last one says: {message}"
+            ),
+        },
+        (_, error) => error,
     }
 }

@@ -52,6 +52,21 @@ impl Txn {
         self.otherwise.push(op);
         self
     }
+
+    /// It writes nothing, whatever the comparisons say.
+    pub(crate) fn only_reads(&self) -> bool {
+        let mut ops = self.then.iter().chain(&self.otherwise);
+        ops.all(|op| matches!(op, Op::Range(_)))
+    }
+
+    /// The first session that a put binds its key to.
+    pub(crate) fn bound(&self) -> Option<SessionId> {
+        let mut ops = self.then.iter().chain(&self.otherwise);
+        ops.find_map(|op| match op {
+            Op::Put { options, .. } => options.session,
+            _ => None,
+        })
+    }
 }
 
 /// One comparison.

@@ -1,11 +1,22 @@
 //! Watches: committed changes, each once and in order.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::error::Result;
+use futures::Stream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::follow::{Follower, Step};
 use crate::kv::Select;
 use crate::txn::copy;
 use crate::types::{Event, KeyValue, Revision};
+
+/// Items that wait to be read. Beyond it the stream isn't read, and the server waits.
+const ITEMS_WAITING_MAX: usize = 16;
 
 /// What to watch, and from where on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,28 +122,92 @@ pub enum WatchItem {
 
 /// A stream of changes that resumes by itself over lost connections and members, with no event lost or doubled. From
 /// [`Client::watch`](crate::Client::watch). Also a [`futures::Stream`]. Dropping it ends the watch.
+///
+/// Each watch has a stream of its own on a connection shared by many; one that isn't read holds up only itself.
 #[derive(Debug)]
-pub struct Watcher {}
+pub struct Watcher {
+    items: mpsc::Receiver<Result<Step>>,
+    next: Revision,
+    progress: bool,
+}
 
 impl Watcher {
+    pub(crate) async fn start(client: &Client, options: WatchOptions) -> Result<Self> {
+        if options.snapshot && options.start != 0 {
+            return Err(Error::InvalidArgument {
+                message: "a watch begins with a snapshot or at a revision, not with both"
+                    .to_owned(),
+            });
+        }
+        let progress = options.progress.is_some();
+        let (sender, items) = mpsc::channel(ITEMS_WAITING_MAX);
+        let (ready, in_place) = oneshot::channel();
+        let follower = Follower::new(client.core().clone(), options, sender, ready);
+        tokio::spawn(follower.run());
+        let deadline = client
+            .out_of_time()
+            .saturating_duration_since(Instant::now());
+        let next = match tokio::time::timeout(deadline, in_place).await {
+            Ok(Ok(started)) => started?,
+            Ok(Err(_)) => return Err(Error::Closed),
+            Err(_) => {
+                return Err(Error::Unavailable {
+                    message: format!("watch: not in place within {deadline:?}"),
+                });
+            }
+        };
+        Ok(Self {
+            items,
+            next,
+            progress,
+        })
+    }
+
     /// The next item. Cancel safe: nothing is lost when the future is dropped. `None` after an error or
     /// [`Watcher::close`].
     ///
     /// # Errors
-    /// [`Error::Compacted`](crate::Error::Compacted) if history from its resume point was compacted away,
-    /// [`Error::TooSlow`](crate::Error::TooSlow) if that happened because it was read too slowly, refusals. It is over then. Unavailability is waited out.
+    /// [`Error::Compacted`] if history from its resume point was compacted away, [`Error::TooSlow`] if that happened
+    /// because it was read too slowly (one that begins with a snapshot starts over with a new one instead); refusals. It
+    /// is over then. Unavailability is waited out.
     pub async fn next(&mut self) -> Option<Result<WatchItem>> {
-        todo!()
+        std::future::poll_fn(|context| self.poll(context)).await
     }
 
     /// The revision from which a new watch would go on where this one is now: all below was given. 0 as long as
-    /// that isn't known.
+    /// that isn't known, which is until a snapshot is complete.
     pub fn next_revision(&self) -> Revision {
-        todo!()
+        self.next
     }
 
-    /// Ends the watch.
+    /// Ends the watch. What was on its way is dropped.
     pub fn close(&mut self) {
-        todo!()
+        self.items.close();
+        while self.items.try_recv().is_ok() {}
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<WatchItem>>> {
+        loop {
+            let step = match std::task::ready!(self.items.poll_recv(context)) {
+                Some(Ok(step)) => step,
+                Some(Err(error)) => {
+                    self.items.close();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => return Poll::Ready(None),
+            };
+            self.next = step.next;
+            if self.progress || !matches!(step.item, WatchItem::Progress(_)) {
+                return Poll::Ready(Some(Ok(step.item)));
+            }
+        }
+    }
+}
+
+impl Stream for Watcher {
+    type Item = Result<WatchItem>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().poll(context)
     }
 }

@@ -1,0 +1,123 @@
+//! Connections to the members.
+//!
+//! Short calls to one member share one connection. Calls that stay open (waits, watches, observers) have connections
+//! of their own, a bounded number on each: a server bounds the streams of a connection, and a stream that isn't read
+//! takes a part of its connection's window. So neither can keep a short call or a renewal waiting.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::error::{Error, Result};
+use crate::route::Address;
+
+/// Calls that stay open on one connection: half of what a gRPC server customarily allows.
+const LONG_CALLS_MAX: usize = 100;
+/// Notices a peer that is gone without a word, also on a connection on which nothing else is sent.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes unread on one stream: small against the connection's, so that streams that aren't read stall only themselves.
+const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    connect_timeout: Duration,
+    members: Mutex<HashMap<Address, Connections>>,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    short: Option<Channel>,
+    long: Vec<Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    channel: Channel,
+    open: Arc<AtomicUsize>,
+}
+
+/// A place for one long call. Giving it up frees the place.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) channel: Channel,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(connect_timeout: Duration) -> Self {
+        Self {
+            connect_timeout,
+            members: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The connection for short calls. It connects when it is first used, and again when it broke.
+    pub(crate) fn short(&self, address: &Address) -> Result<Channel> {
+        let mut members = self.members.lock();
+        let connections = members.entry(address.clone()).or_default();
+        if let Some(channel) = &connections.short {
+            return Ok(channel.clone());
+        }
+        let channel = self.channel(address)?;
+        connections.short = Some(channel.clone());
+        Ok(channel)
+    }
+
+    /// A place for a call that stays open.
+    pub(crate) fn long(&self, address: &Address) -> Result<Place> {
+        let mut members = self.members.lock();
+        let lanes = &mut members.entry(address.clone()).or_default().long;
+        let free = lanes
+            .iter()
+            .find(|lane| lane.open.load(Ordering::Relaxed) < LONG_CALLS_MAX);
+        let (channel, open) = match free {
+            Some(lane) => (lane.channel.clone(), lane.open.clone()),
+            None => {
+                let lane = Lane {
+                    channel: self.channel(address)?,
+                    open: Arc::default(),
+                };
+                let pair = (lane.channel.clone(), lane.open.clone());
+                lanes.push(lane);
+                pair
+            }
+        };
+        open.fetch_add(1, Ordering::Relaxed);
+        Ok(Place { channel, open })
+    }
+
+    /// Forgets connections to members that are no more.
+    pub(crate) fn keep_only(&self, addresses: &[Address]) {
+        self.members
+            .lock()
+            .retain(|address, _| addresses.contains(address));
+    }
+
+    fn channel(&self, address: &Address) -> Result<Channel> {
+        let endpoint =
+            Endpoint::from_shared(address.to_string()).map_err(|error| Error::InvalidArgument {
+                message: format!("endpoint {address}: {error}"),
+            })?;
+        Ok(endpoint
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .connect_lazy())
+    }
+}

@@ -1,0 +1,274 @@
+//! What a failed attempt means: surely not done, perhaps done, or a final answer.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::error::Error;
+use crate::types::{SessionId, Token};
+
+/// What a call is about, for errors that name it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) session: SessionId,
+    pub(crate) token: Token,
+}
+
+/// The meaning of a failed attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Surely not done: may be repeated, whatever it is.
+    NotDone(Trouble),
+    /// Perhaps done.
+    Unknown(Trouble),
+    /// Answered. Repeating changes nothing.
+    Final(Error),
+}
+
+/// Why an attempt failed that wasn't answered for good.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub(crate) struct Trouble {
+    pub(crate) message: String,
+    /// The member itself failed, so another one should be asked.
+    pub(crate) member_failed: bool,
+    /// The member is well and knows no leader.
+    pub(crate) no_leader: bool,
+    /// The leader's client address, where it was named.
+    pub(crate) leader: Option<String>,
+    /// Don't ask again before.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// Judges a status.
+pub(crate) fn judge(status: &Status, subject: Subject) -> Verdict {
+    let info = status
+        .get_details_error_info()
+        .filter(|info| info.domain == ringfence_proto::ERROR_DOMAIN);
+    match info {
+        Some(info) => judge_reason(status, info.reason, info.metadata, subject),
+        None => judge_code(status),
+    }
+}
+
+fn judge_reason(
+    status: &Status,
+    reason: String,
+    metadata: HashMap<String, String>,
+    subject: Subject,
+) -> Verdict {
+    let message = status.message().to_owned();
+    let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<u64>().ok());
+    let trouble = |no_leader, member_failed| Trouble {
+        message: message.clone(),
+        member_failed,
+        no_leader,
+        leader: metadata.get("leader").cloned(),
+        retry_after: number("retry_after_ms").map(Duration::from_millis),
+    };
+    match reason.as_str() {
+        "NO_LEADER" | "NOT_LEADER" => Verdict::NotDone(trouble(true, false)),
+        "OVERLOADED" => Verdict::NotDone(trouble(false, false)),
+        "STOPPING" => Verdict::NotDone(trouble(false, true)),
+        "OUTCOME_UNKNOWN" | "READ_TIMEOUT" => Verdict::Unknown(trouble(false, false)),
+        "SESSION_UNKNOWN" | "SESSION_EXPIRED" => Verdict::Final(Error::SessionLost {
+            session: subject.session,
+        }),
+        "LOCK_HELD" => Verdict::Final(Error::LockHeld { message }),
+        "TOKEN_STALE" | "NOT_OWNER" | "CLAIM_LOST" => Verdict::Final(Error::NotHeld {
+            token: subject.token,
+            message,
+        }),
+        "REVISION_COMPACTED" => Verdict::Final(Error::Compacted {
+            compacted: number("compacted").unwrap_or_default(),
+        }),
+        "WAIT_TIMEOUT" => Verdict::Final(Error::Timeout { message }),
+        "INTERNAL" => Verdict::Final(Error::Protocol { message }),
+        _ => Verdict::Final(Error::Refused {
+            reason,
+            message,
+            metadata,
+        }),
+    }
+}
+
+fn judge_code(status: &Status) -> Verdict {
+    let message = match status.source() {
+        Some(source) => format!("{}: {}", status.message(), root(source)),
+        None => status.message().to_owned(),
+    };
+    let trouble = Trouble {
+        message: message.clone(),
+        member_failed: true,
+        ..Trouble::default()
+    };
+    if never_connected(status) {
+        return Verdict::NotDone(trouble);
+    }
+    match status.code() {
+        Code::Unimplemented => Verdict::Final(Error::Protocol { message }),
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::Unauthenticated
+        | Code::FailedPrecondition
+        | Code::OutOfRange => Verdict::Final(Error::Refused {
+            reason: code_name(status.code()).to_owned(),
+            message,
+            metadata: HashMap::new(),
+        }),
+        _ => Verdict::Unknown(trouble),
+    }
+}
+
+/// The request was never sent, since no connection could be made.
+#[cfg(not(madsim))]
+fn never_connected(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The simulated transport names no source, and has only these two words for it.
+#[cfg(madsim)]
+fn never_connected(status: &Status) -> bool {
+    status.code() == Code::Unavailable
+        && matches!(status.message(), "connection refused" | "transport error")
+}
+
+fn root<'a>(
+    mut error: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        _ => "UNKNOWN",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic_types::ErrorDetails;
+
+    fn status(code: Code, reason: &str, metadata: &[(&str, &str)]) -> Status {
+        let metadata: HashMap<String, String> = metadata
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let details =
+            ErrorDetails::with_error_info(reason, ringfence_proto::ERROR_DOMAIN, metadata);
+        Status::with_error_details(code, "said so", details)
+    }
+
+    fn subject() -> Subject {
+        Subject {
+            session: 7,
+            token: 9,
+        }
+    }
+
+    #[test]
+    fn no_leader_is_surely_not_done_and_may_name_one() {
+        let status = status(
+            Code::Unavailable,
+            "NO_LEADER",
+            &[("leader", "n2:7601"), ("retry_after_ms", "50")],
+        );
+        let Verdict::NotDone(trouble) = judge(&status, subject()) else {
+            panic!("{status:?}");
+        };
+        assert!(trouble.no_leader && !trouble.member_failed);
+        assert_eq!(trouble.leader.as_deref(), Some("n2:7601"));
+        assert_eq!(trouble.retry_after, Some(Duration::from_millis(50)));
+    }
+
+    #[test]
+    fn a_broken_connection_leaves_the_outcome_unknown() {
+        for code in [
+            Code::Unavailable,
+            Code::Unknown,
+            Code::Cancelled,
+            Code::Internal,
+        ] {
+            let verdict = judge(&Status::new(code, "broken"), subject());
+            assert!(
+                matches!(verdict, Verdict::Unknown(_)),
+                "{code:?}: {verdict:?}"
+            );
+        }
+        let verdict = judge(
+            &status(Code::Unavailable, "OUTCOME_UNKNOWN", &[]),
+            subject(),
+        );
+        assert!(matches!(verdict, Verdict::Unknown(_)));
+    }
+
+    #[test]
+    fn refusals_become_what_the_caller_can_do() {
+        let expect = |reason: &str, metadata: &[(&str, &str)], error: Error| {
+            let verdict = judge(
+                &status(Code::FailedPrecondition, reason, metadata),
+                subject(),
+            );
+            assert_eq!(verdict, Verdict::Final(error), "{reason}");
+        };
+        expect("SESSION_EXPIRED", &[], Error::SessionLost { session: 7 });
+        expect(
+            "LOCK_HELD",
+            &[],
+            Error::LockHeld {
+                message: "said so".into(),
+            },
+        );
+        expect(
+            "TOKEN_STALE",
+            &[],
+            Error::NotHeld {
+                token: 9,
+                message: "said so".into(),
+            },
+        );
+        expect(
+            "REVISION_COMPACTED",
+            &[("compacted", "12")],
+            Error::Compacted { compacted: 12 },
+        );
+        expect(
+            "WAIT_TIMEOUT",
+            &[],
+            Error::Timeout {
+                message: "said so".into(),
+            },
+        );
+        expect(
+            "LIMIT_EXCEEDED",
+            &[("limit", "5")],
+            Error::Refused {
+                reason: "LIMIT_EXCEEDED".into(),
+                message: "said so".into(),
+                metadata: HashMap::from([("limit".into(), "5".into())]),
+            },
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! Calls that wait in a queue: the same for locks and elections.
+//!
+//! The call is open for as long as the wait lasts. If the member goes, the call is made again elsewhere, with the same session and
+//! suffix: that finds the claim and keeps its place. A call to a member that is only out of touch is left open beside
+//! the new one, since giving it up would ask that member to withdraw the claim.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::backoff::Backoff;
+use crate::chores::Chore;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::headed::Headed;
+use crate::pool::Place;
+use crate::route::{Address, Toward};
+use crate::session::Session;
+use crate::verdict::{Subject, Trouble, Verdict, judge};
+
+/// The member ends a bounded wait itself; this much later it is ended here.
+const GRACE: Duration = Duration::from_millis(500);
+/// Calls open at a time for one wait.
+const OPEN_MAX: usize = 3;
+
+/// Who waits, for what, and how long.
+pub(crate) struct Wait<'a> {
+    pub(crate) what: &'static str,
+    pub(crate) client: &'a Client,
+    pub(crate) session: &'a Session,
+    pub(crate) bound: Option<Duration>,
+}
+
+struct Ended<A> {
+    number: u64,
+    address: Address,
+    result: Result<A, Verdict>,
+}
+
+enum Turn<A> {
+    Granted(A),
+    Failed(Error),
+    AskAgain,
+}
+
+impl Wait<'_> {
+    /// Waits until the claim is granted. `request` makes the request, given the milliseconds left (0: no bound); `ask`
+    /// makes the call.
+    pub(crate) async fn granted<Q, A, F>(
+        &self,
+        request: impl Fn(u64) -> Q,
+        ask: impl Fn(Channel, Request<Q>) -> F,
+    ) -> Result<A>
+    where
+        A: Headed + Send,
+        F: Future<Output = Result<Response<A>, Status>> + Send,
+    {
+        let core = self.client.core();
+        let deadline = self.bound.map(|bound| Instant::now() + bound);
+        let mut backoff = Backoff::new(&core.retry);
+        let mut tried: Vec<Address> = Vec::new();
+        let mut open: FuturesUnordered<BoxFuture<'_, Ended<A>>> = FuturesUnordered::new();
+        let mut number = 0;
+        loop {
+            let left = left(deadline);
+            if left == Some(Duration::ZERO) {
+                return Err(self.timed_out());
+            }
+            let Some(address) = core.pick(Toward::Leader, &tried) else {
+                tried.clear();
+                let pause = backoff.pause();
+                sleep(left.map_or(pause, |left| left.min(pause))).await;
+                continue;
+            };
+            tried.push(address.clone());
+            number += 1;
+            let place = core.pool.long(&address)?;
+            let bound_ms = left.map_or(0, |left| crate::convert::millis(left).max(1));
+            let mut message = Request::new(request(bound_ms));
+            if let Some(left) = left {
+                message.set_timeout(left + GRACE);
+            }
+            let channel = place.channel.clone();
+            open.push(self.attempt(number, address.clone(), place, ask(channel, message)));
+            match self.turn(&mut open, number, &address, deadline).await {
+                Turn::Granted(answer) => return Ok(answer),
+                Turn::Failed(error) => return Err(error),
+                Turn::AskAgain if open.len() >= OPEN_MAX => open.clear(),
+                Turn::AskAgain => {}
+            }
+        }
+    }
+
+    /// One call, with the place that it takes.
+    fn attempt<'f, A, F>(
+        &self,
+        number: u64,
+        address: Address,
+        place: Place,
+        call: F,
+    ) -> BoxFuture<'f, Ended<A>>
+    where
+        A: Headed + Send + 'f,
+        F: Future<Output = Result<Response<A>, Status>> + Send + 'f,
+    {
+        let subject = Subject {
+            session: self.session.id(),
+            token: 0,
+        };
+        Box::pin(async move {
+            let result = call.await;
+            drop(place);
+            Ended {
+                number,
+                address,
+                result: result
+                    .map(Response::into_inner)
+                    .map_err(|status| judge(&status, subject)),
+            }
+        })
+    }
+
+    /// Waits for what comes first: an answer, the end of the session, the member falling out of touch, the deadline.
+    async fn turn<A: Headed>(
+        &self,
+        open: &mut FuturesUnordered<BoxFuture<'_, Ended<A>>>,
+        newest: u64,
+        address: &Address,
+        deadline: Option<Instant>,
+    ) -> Turn<A> {
+        let core = self.client.core();
+        let out_of_touch = core.out_of_touch(address);
+        tokio::pin!(out_of_touch);
+        loop {
+            let ended = tokio::select! {
+                biased;
+                _ = self.session.lost() => {
+                    return Turn::Failed(Error::SessionLost { session: self.session.id() });
+                }
+                Some(ended) = open.next() => ended,
+                () = &mut out_of_touch => {
+                    core.trouble(address, &Trouble {
+                        message: "out of touch".to_owned(),
+                        member_failed: true,
+                        ..Trouble::default()
+                    });
+                    return Turn::AskAgain;
+                }
+                () = at(deadline) => return Turn::Failed(self.timed_out()),
+            };
+            match ended.result {
+                Ok(answer) => {
+                    return match core.heard(&ended.address, &answer) {
+                        Ok(()) => Turn::Granted(answer),
+                        Err(error) => Turn::Failed(error),
+                    };
+                }
+                Err(Verdict::Final(error)) => {
+                    if ended.number == newest || open.is_empty() {
+                        return Turn::Failed(error);
+                    }
+                }
+                Err(Verdict::NotDone(trouble) | Verdict::Unknown(trouble)) => {
+                    tracing::debug!(call = self.what, address = %ended.address, message = %trouble.message, "wait goes on elsewhere");
+                    core.trouble(&ended.address, &trouble);
+                    if ended.number == newest || open.is_empty() {
+                        return Turn::AskAgain;
+                    }
+                }
+            }
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::Timeout {
+            message: format!(
+                "{}: not granted within {:?}",
+                self.what,
+                self.bound.unwrap_or_default()
+            ),
+        }
+    }
+
+    /// A chore that gives up the claim, for when the wait is.
+    pub(crate) fn withdrawal(&self, name: &Bytes, suffix: &Bytes) -> Chore {
+        Chore::Withdraw {
+            name: name.clone(),
+            session: self.session.id(),
+            suffix: suffix.clone(),
+            ttl: self.session.ttl(),
+        }
+    }
+}
+
+fn left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline + GRACE).await,
+        None => std::future::pending().await,
+    }
+}
