@@ -133,7 +133,9 @@ fn only_the_raft_room_names_openraft() {
 #[test]
 fn one_file_names_sled() {
     let naming = |source: &&Source| {
-        measure::code(&source.text).any(|(_, line)| measure::names_crate(line, "sled"))
+        measure::statements(&source.text)
+            .iter()
+            .any(|(_, line)| measure::names_crate(line, "sled"))
     };
     let all = sources();
     let files: Vec<String> = all
@@ -194,9 +196,9 @@ fn named_outside(room: &str, crates: &[&str], may: impl Fn(&str) -> bool) -> Vec
         .iter()
         .filter(|source| source.path.starts_with(room) && !may(&source.path))
     {
-        for (number, line) in measure::code(&source.text) {
-            if crates.iter().any(|name| measure::names_crate(line, name)) {
-                named.push(format!("{}:{number}: {}", source.path, line.trim()));
+        for (number, line) in measure::statements(&source.text) {
+            if crates.iter().any(|name| measure::names_crate(&line, name)) {
+                named.push(format!("{}:{number}: {line}", source.path));
             }
         }
     }

@@ -72,20 +72,50 @@ struct Open {
     function: Function,
 }
 
-/// The line names this crate: as the head of a path, or in a `use`.
-pub fn names_crate(line: &str, name: &str) -> bool {
-    line.match_indices(name).any(|(at, _)| {
-        let before = line[..at].chars().next_back();
-        let after = &line[at + name.len()..];
-        let is_word = !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
-            && !after.starts_with(|c: char| c.is_alphanumeric() || c == '_');
-        is_word
-            && (after.starts_with("::")
-                || line
-                    .trim_start()
-                    .trim_start_matches("pub ")
-                    .starts_with("use "))
+/// Lines of code with their numbers; a `use` that stands on several lines is one, under the number of its first.
+pub fn statements(text: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut in_use = false;
+    for (number, line) in code(text) {
+        match found.last_mut().filter(|_| in_use) {
+            Some((_, whole)) => *whole += line.trim(),
+            None => found.push((number, line.trim().to_owned())),
+        }
+        in_use = found
+            .last()
+            .is_some_and(|(_, whole)| is_use(whole) && !whole.ends_with(';'));
+    }
+    found
+}
+
+/// The statement names this crate: as the head of a path, or as what a `use` begins with.
+pub fn names_crate(statement: &str, name: &str) -> bool {
+    if is_use(statement) {
+        let path = statement
+            .split_once("use ")
+            .map_or("", |(_, path)| path.trim_start_matches("::"));
+        let rest = path.strip_prefix(name);
+        return rest.is_some_and(|rest| rest.starts_with("::") || rest.starts_with([';', ' ']));
+    }
+    statement.match_indices(name).any(|(at, _)| {
+        let before = statement[..at].chars().next_back();
+        let inside = before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':');
+        !inside && statement[at + name.len()..].starts_with("::")
     })
+}
+
+/// The statement names this module somewhere in a path.
+pub fn names_module(statement: &str, name: &str) -> bool {
+    statement
+        .match_indices(&format!("{name}::"))
+        .any(|(at, _)| {
+            let before = statement[..at].chars().next_back();
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        })
+}
+
+fn is_use(line: &str) -> bool {
+    line.starts_with("use ") || line.starts_with("pub use ") || line.starts_with("pub(crate) use ")
 }
 
 fn is_signature(line: &str) -> bool {
@@ -125,15 +155,25 @@ fn a_function_is_counted_from_its_signature_to_its_brace() {
 
 #[test]
 fn a_crate_is_named_by_paths_and_uses_only() {
-    assert!(names_crate("    let db = sled::Config::new();", "sled"));
+    assert!(names_crate("let db = sled::Config::new();", "sled"));
     assert!(names_crate("use sled::Db;", "sled"));
     assert!(names_crate("pub use sled;", "sled"));
     assert!(!names_crate("mod sled;", "sled"));
     assert!(!names_crate("use super::sled::Engine;", "sled"));
+    assert!(!names_crate("use super::{sled::Engine, Mark};", "sled"));
     assert!(!names_crate("use crate::muzzled::Dog;", "sled"));
     assert!(!names_crate("let sled_engine = 1;", "sled"));
     assert!(!names_crate(
         "fail(\"the sled database is damaged\")",
         "sled"
     ));
+}
+
+#[test]
+fn a_use_on_several_lines_is_one_statement() {
+    let text = "use crate::{\n    // Why.\n    raft::Node,\n    reader::Reader,\n};\nfn a() {}\n";
+    let whole = (1, "use crate::{raft::Node,reader::Reader,};".to_owned());
+    assert_eq!(statements(text), [whole, (6, "fn a() {}".to_owned())]);
+    assert!(names_module(&statements(text)[0].1, "raft"));
+    assert!(!names_module("let aircraft::Wing = 1;", "raft"));
 }

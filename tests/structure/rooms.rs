@@ -27,6 +27,8 @@ const CLIENT_MUST_NOT_USE: &[&str] = &["openraft", "openraft-rt", "sled", "imbl"
 
 /// The services of the API; every other module beside them is theirs in common.
 const SERVICES: &[&str] = &["cluster", "election", "kv", "lock", "session", "watch"];
+/// The one whose subject is raft's node itself.
+const SPEAKS_TO_RAFT: &str = "cluster";
 
 /// Dependencies that break a rule.
 pub fn forbidden_dependencies() -> Vec<String> {
@@ -62,17 +64,17 @@ pub fn services_that_look_sideways(sources: &[Source]) -> Vec<String> {
         if !SERVICES.contains(&own) {
             continue;
         }
-        for (number, line) in measure::code(&source.text) {
-            let raft = line.contains("crate::raft") || measure::names_crate(line, "raft");
+        for (number, statement) in measure::statements(&source.text) {
+            let raft = own != SPEAKS_TO_RAFT && measure::names_module(&statement, "raft");
             let sideways = SERVICES
                 .iter()
                 .filter(|service| **service != own)
                 .any(|service| {
-                    line.contains(&format!("api::{service}::"))
-                        || line.contains(&format!("super::{service}::"))
+                    let ways = [format!("api::{service}::"), format!("super::{service}::")];
+                    ways.iter().any(|way| statement.contains(way))
                 });
             if raft || sideways {
-                found.push(format!("{}:{number}: {}", source.path, line.trim()));
+                found.push(format!("{}:{number}: {statement}", source.path));
             }
         }
     }
