@@ -10,7 +10,7 @@ use crate::{
     api::{cluster::Cluster, headers::Headers, kv::Kv},
     config::Settings,
     limits::{DRAIN_TIMEOUT, NODE_STOP_TIMEOUT},
-    proposer::{Forwarded, Proposer},
+    proposer::{Account, Forwarded, Proposer},
     raft::{self, BootstrapError, Leadership, Node},
     reader::Reader,
     replica::Replica,
@@ -32,6 +32,14 @@ pub enum StartError {
     /// Raft doesn't start: disk, identity, peer port.
     #[error(transparent)]
     Node(#[from] raft::StartError),
+    /// The HTTP port can't be opened.
+    #[error("the HTTP port {address} can't be opened: {error}; another process may have it: stop that, or name another http_listen")]
+    Http {
+        /// The address.
+        address: SocketAddr,
+        /// What the system answered.
+        error: std::io::Error,
+    },
     /// The new cluster can't be made.
     #[error("the cluster can't be founded: {0}")]
     Bootstrap(#[from] BootstrapError),
@@ -46,6 +54,41 @@ pub struct Server {
     address: SocketAddr,
     /// Taken by the first stop.
     serving: Mutex<Option<Serving>>,
+    _http: Http,
+}
+
+/// The HTTP side, which ends with this.
+#[derive(Default)]
+struct Http {
+    #[cfg(not(madsim))]
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Http {
+    #[cfg(not(madsim))]
+    async fn serve(listen: Option<SocketAddr>, account: Account) -> Result<Self, StartError> {
+        let Some(address) = listen else { return Ok(Self::default()) };
+        match crate::http::serve(address, account).await {
+            Ok(task) => Ok(Self { task: Some(task) }),
+            Err(error) => Err(StartError::Http { address, error }),
+        }
+    }
+
+    /// There is none in simulation.
+    #[cfg(madsim)]
+    #[expect(clippy::unused_async, reason = "as on real sockets")]
+    async fn serve(_listen: Option<SocketAddr>, _account: Account) -> Result<Self, StartError> {
+        Ok(Self::default())
+    }
+}
+
+#[cfg(not(madsim))]
+impl Drop for Http {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
 }
 
 impl Server {
@@ -67,11 +110,12 @@ impl Server {
         let reader = Reader::new(replica.clone(), &proposer, stopping.clone());
         // The node needs to know what it does for others before it is there itself.
         let own: Arc<Mutex<Option<Node>>> = Arc::default();
-        let tell = {
+        let tell: Account = {
             let (own, replica) = (own.clone(), replica.clone());
-            move || own.lock().as_ref().map(|node| account(node, &replica, started)).unwrap_or_default()
+            Arc::new(move || own.lock().as_ref().map(|node| account(node, &replica, started)).unwrap_or_default())
         };
-        let forwarded = Forwarded::new(proposer.clone(), reader.clone(), Arc::new(tell));
+        let http = Http::serve(settings.http_listen, tell.clone()).await?;
+        let forwarded = Forwarded::new(proposer.clone(), reader.clone(), tell);
         let node = Node::start(settings.raft(), replica.clone(), Arc::new(forwarded)).await?;
         *own.lock() = Some(node.clone());
         if !settings.join
@@ -88,7 +132,7 @@ impl Server {
             cluster: Cluster::new(node.clone(), replica.clone(), reader, headers, started),
         };
         let serving = Mutex::new(Some(listening.serve(services, &node)));
-        Ok(Self { node, replica, proposer, stopping, address, serving })
+        Ok(Self { node, replica, proposer, stopping, address, serving, _http: http })
     }
 
     /// Where clients are served.
