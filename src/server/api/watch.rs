@@ -1,0 +1,399 @@
+//! `ringfence.v1.Watch`.
+//!
+//! One task serves one stream. It first gets room for an answer and then looks what there is to say, so a client that doesn't
+//! read costs [`ANSWERS_WAITING_MAX`] messages, the connection's window and each watch's buffer, and no more: its own requests
+//! wait too. Watches of a stream take turns.
+
+use std::{collections::BTreeMap, ops::ControlFlow, pin::Pin, time::Duration};
+
+use futures::{Stream, StreamExt};
+use ringfence_core::{Event, limits::KEY_BYTES_MAX};
+use ringfence_proto::v1::{
+    self, watch_canceled::Reason, watch_request, watch_response::Response as Answer, watch_server,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    convert,
+    convert_request::{Freshness, span},
+    errors,
+    parts::Parts,
+};
+use crate::watch::{Begin, End, Filter, Mailbox, Step, Watching};
+
+/// Watches of one stream: each may buffer a mebibyte, so one client costs a gigabyte at the very most.
+pub const WATCHES_MAX: usize = 1000;
+/// Answers that wait for a client who doesn't read. Each is about a mebibyte at most.
+const ANSWERS_WAITING_MAX: usize = 2;
+/// Bytes of former versions in one message. More are left out: whoever needs them reads them by their revision.
+const PREV_BYTES_MAX: usize = 3 << 20;
+
+const PROGRESS_MS: u64 = 10_000;
+const PROGRESS_MS_MIN: u64 = 100;
+const PROGRESS_MS_MAX: u64 = 3_600_000;
+
+/// The service.
+pub struct Watch {
+    parts: Parts,
+}
+
+impl Watch {
+    /// On top of these.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+}
+
+type Sent = Result<v1::WatchResponse, Status>;
+
+#[tonic::async_trait]
+impl watch_server::Watch for Watch {
+    type WatchStream = Pin<Box<dyn Stream<Item = Sent> + Send>>;
+
+    async fn watch(
+        &self,
+        request: Request<Streaming<v1::WatchRequest>>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
+        let (parts, requests) = (self.parts.clone(), request.into_inner());
+        tokio::spawn(async move {
+            let mut session = Session::new(parts.clone());
+            let farewell = tokio::select! {
+                biased;
+                () = sender.closed() => return,
+                () = parts.stopping.wait() => Some("this member is stopping"),
+                () = parts.touch.lost() => Some("this member has lost touch with the cluster"),
+                () = session.serve(requests, &sender) => None,
+            };
+            if let Some(why) = farewell {
+                session.say_farewell(why, &sender);
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// One open watch of the stream.
+struct Open {
+    watching: Watching,
+    prev_kv: bool,
+    interval: Duration,
+    /// When progress is due, unless something is sent before.
+    due: Instant,
+}
+
+/// What one stream has open.
+struct Session {
+    parts: Parts,
+    mailbox: Mailbox,
+    open: BTreeMap<u64, Open>,
+    /// Watches that still owe a progress that was asked for.
+    owed: Vec<u64>,
+}
+
+impl Session {
+    fn new(parts: Parts) -> Self {
+        Self {
+            parts,
+            mailbox: Mailbox::default(),
+            open: BTreeMap::new(),
+            owed: Vec::new(),
+        }
+    }
+
+    /// Serves until the client has gone or its side has ended with no watch open.
+    async fn serve(&mut self, requests: Streaming<v1::WatchRequest>, sender: &mpsc::Sender<Sent>) {
+        let mut requests = Some(requests);
+        while requests.is_some() || !self.open.is_empty() {
+            let Ok(room) = sender.reserve().await else {
+                return;
+            };
+            let answer = loop {
+                match self.next(&mut requests).await {
+                    ControlFlow::Continue(Some(answer)) => break answer,
+                    ControlFlow::Continue(None) => {}
+                    ControlFlow::Break(()) => return,
+                }
+            };
+            room.send(Ok(answer));
+        }
+    }
+
+    /// Whatever is to be said next, if what happened next is worth saying.
+    async fn next(
+        &mut self,
+        requests: &mut Option<Streaming<v1::WatchRequest>>,
+    ) -> ControlFlow<(), Option<v1::WatchResponse>> {
+        if let Some(answer) = self.owed_progress() {
+            return ControlFlow::Continue(Some(answer));
+        }
+        let due = self.open.values().map(|open| open.due).min();
+        let request = async {
+            match requests.as_mut() {
+                Some(requests) => requests.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            request = request => match request {
+                Some(Ok(request)) => ControlFlow::Continue(self.request(request).await),
+                // The connection is gone.
+                Some(Err(_)) => ControlFlow::Break(()),
+                // The client has said all it had to say, and may go on listening.
+                None => {
+                    *requests = None;
+                    if self.open.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(None) }
+                }
+            },
+            () = self.mailbox.wait() => ControlFlow::Continue(self.step()),
+            () = at(due) => ControlFlow::Continue(self.due_progress()),
+        }
+    }
+
+    async fn request(&mut self, request: v1::WatchRequest) -> Option<v1::WatchResponse> {
+        match request.request {
+            Some(watch_request::Request::Create(create)) => {
+                let id = create.watch_id;
+                Some(match self.create(create).await {
+                    Ok(start_revision) => {
+                        self.answer(id, Answer::Created(v1::WatchCreated { start_revision }))
+                    }
+                    Err(canceled) => self.answer(id, Answer::Canceled(canceled)),
+                })
+            }
+            Some(watch_request::Request::Cancel(v1::WatchCancel { watch_id })) => {
+                let open = self.open.remove(&watch_id)?;
+                let canceled = canceled(Reason::Requested, "", open.watching.next_revision());
+                Some(self.answer(watch_id, Answer::Canceled(canceled)))
+            }
+            Some(watch_request::Request::Progress(_)) => {
+                self.owed = self.open.keys().copied().collect();
+                None
+            }
+            // A request that a newer client knows and this member doesn't.
+            None => Some(self.answer(
+                0,
+                Answer::Canceled(canceled(Reason::Invalid, "the request is not known", 0)),
+            )),
+        }
+    }
+
+    async fn create(&mut self, create: v1::WatchCreate) -> Result<u64, v1::WatchCanceled> {
+        let (filter, interval) = self
+            .check(&create)
+            .map_err(|why| canceled(Reason::Invalid, &why, 0))?;
+        let begin = match create.start_revision {
+            _ if create.snapshot => Begin::Snapshot,
+            0 => Begin::Next,
+            revision => Begin::At(revision),
+        };
+        if !matches!(begin, Begin::At(_)) {
+            // "Now" is not before what the client knows to be done.
+            let fresh = self.parts.fresh(Freshness::Linearizable).await;
+            fresh.map_err(|status| {
+                canceled(Reason::Unavailable, status.message(), create.start_revision)
+            })?;
+        }
+        let watching = self
+            .parts
+            .hub
+            .watch(filter, begin, &self.mailbox, create.watch_id);
+        let start_revision = watching.next_revision();
+        let due = Instant::now() + interval;
+        self.open.insert(
+            create.watch_id,
+            Open {
+                watching,
+                prev_kv: create.prev_kv,
+                interval,
+                due,
+            },
+        );
+        Ok(start_revision)
+    }
+
+    fn check(&self, create: &v1::WatchCreate) -> Result<(Filter, Duration), String> {
+        let id = create.watch_id;
+        if id == 0 {
+            return Err("watch_id must not be 0".to_owned());
+        }
+        if self.open.contains_key(&id) {
+            return Err(format!("watch {id} is open already; its own events go on"));
+        }
+        if self.open.len() >= WATCHES_MAX {
+            return Err(format!(
+                "{WATCHES_MAX} watches are open on this stream, which is the limit; open another stream"
+            ));
+        }
+        if create.snapshot && create.start_revision != 0 {
+            return Err("start_revision must be 0 with snapshot".to_owned());
+        }
+        if create.key.len() > KEY_BYTES_MAX || create.range_end.len() > KEY_BYTES_MAX {
+            return Err(format!(
+                "a key is longer than {KEY_BYTES_MAX} bytes, which is the limit"
+            ));
+        }
+        let span = span(create.key.clone(), create.range_end.clone(), create.prefix)
+            .map_err(|status| status.message().to_owned())?;
+        let interval_ms = match create.progress_interval_ms {
+            0 => PROGRESS_MS,
+            given @ PROGRESS_MS_MIN..=PROGRESS_MS_MAX => given,
+            given => {
+                return Err(format!(
+                    "progress_interval_ms is {given}, and must be {PROGRESS_MS_MIN} to {PROGRESS_MS_MAX}, or 0"
+                ));
+            }
+        };
+        let filter = Filter {
+            span,
+            no_put: create.no_put,
+            no_delete: create.no_delete,
+        };
+        Ok((filter, Duration::from_millis(interval_ms)))
+    }
+
+    /// The next step of the watch whose turn it is.
+    fn step(&mut self) -> Option<v1::WatchResponse> {
+        let id = self.mailbox.take()?;
+        let open = self.open.get_mut(&id)?;
+        let answer = match open.watching.step() {
+            Step::Idle | Step::Again => return None,
+            Step::Snapshot {
+                revision,
+                keys,
+                complete,
+            } => Answer::Snapshot(v1::WatchSnapshot {
+                revision,
+                kvs: keys.into_iter().map(convert::key_value).collect(),
+                complete,
+            }),
+            Step::Events(changes) => {
+                let mut prev_bytes = 0;
+                let events = changes
+                    .iter()
+                    .flat_map(|change| open.watching.select(change))
+                    .map(|event| convert_event(event, open.prev_kv, &mut prev_bytes))
+                    .collect();
+                Answer::Events(v1::WatchEvents { events })
+            }
+            Step::Over(end) => {
+                let next = open.watching.next_revision();
+                self.open.remove(&id);
+                return Some(self.answer(id, Answer::Canceled(over(end, next))));
+            }
+        };
+        open.due = Instant::now() + open.interval;
+        Some(self.answer(id, answer))
+    }
+
+    /// A progress that was asked for and can be given now. A watch that can't give one sends events or a snapshot instead.
+    fn owed_progress(&mut self) -> Option<v1::WatchResponse> {
+        while let Some(id) = self.owed.pop() {
+            if let Some(answer) = self.progress(id) {
+                return Some(answer);
+            }
+        }
+        None
+    }
+
+    /// The progress of the watch for which it is due.
+    fn due_progress(&mut self) -> Option<v1::WatchResponse> {
+        let now = Instant::now();
+        let due = |open: &Open| open.due <= now;
+        let id = self
+            .open
+            .iter()
+            .find(|(_, open)| due(open))
+            .map(|(&id, _)| id)?;
+        self.progress(id)
+    }
+
+    fn progress(&mut self, id: u64) -> Option<v1::WatchResponse> {
+        let open = self.open.get_mut(&id)?;
+        open.due = Instant::now() + open.interval;
+        let revision = open.watching.progress()?;
+        Some(self.answer(id, Answer::Progress(v1::WatchProgress { revision })))
+    }
+
+    fn answer(&self, watch_id: u64, answer: Answer) -> v1::WatchResponse {
+        v1::WatchResponse {
+            header: Some(self.parts.headers.now(0)),
+            watch_id,
+            response: Some(answer),
+        }
+    }
+
+    /// Ends every watch, as far as the client reads, and then the stream.
+    fn say_farewell(&mut self, why: &str, sender: &mpsc::Sender<Sent>) {
+        for (id, open) in std::mem::take(&mut self.open) {
+            let canceled = canceled(Reason::Unavailable, why, open.watching.next_revision());
+            if sender
+                .try_send(Ok(self.answer(id, Answer::Canceled(canceled))))
+                .is_err()
+            {
+                break;
+            }
+        }
+        let _ = sender.try_send(Err(errors::stopping()));
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn canceled(reason: Reason, message: &str, next_revision: u64) -> v1::WatchCanceled {
+    v1::WatchCanceled {
+        reason: reason.into(),
+        message: message.to_owned(),
+        compacted_revision: 0,
+        next_revision,
+    }
+}
+
+fn over(end: End, next_revision: u64) -> v1::WatchCanceled {
+    let (reason, compacted, message) = match end {
+        End::Compacted { compacted } => (
+            Reason::Compacted,
+            compacted,
+            "the revisions that the watch needs were compacted away",
+        ),
+        End::Slow { compacted } => (
+            Reason::Slow,
+            compacted,
+            "the watch was read too slowly, and the revisions that it needs next were compacted away",
+        ),
+    };
+    v1::WatchCanceled {
+        compacted_revision: compacted,
+        ..canceled(reason, message, next_revision)
+    }
+}
+
+/// An event as it is sent. Former versions are left out where they weren't asked for, and beyond their limit.
+fn convert_event(event: &Event, prev_kv: bool, prev_bytes: &mut usize) -> v1::Event {
+    *prev_bytes += event
+        .prev
+        .as_ref()
+        .filter(|_| prev_kv)
+        .map_or(0, |prev| prev.value.len());
+    let prev = if prev_kv && *prev_bytes <= PREV_BYTES_MAX {
+        event.prev.clone()
+    } else {
+        None
+    };
+    convert::event(Event {
+        kind: event.kind,
+        key: event.key.clone(),
+        prev,
+    })
+}
