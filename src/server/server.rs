@@ -7,15 +7,16 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     account::account,
-    api::{cluster::Cluster, headers::Headers, kv::Kv},
+    api::{cluster::Cluster, headers::Headers, parts::Parts},
     config::Settings,
     limits::{DRAIN_TIMEOUT, NODE_STOP_TIMEOUT},
     proposer::{Account, Forwarded, Proposer},
     raft::{self, BootstrapError, Leadership, Node},
     reader::Reader,
     replica::Replica,
-    serving::{Listening, Services, Serving},
+    serving::{Listening, Serving},
     stopping::Stopping,
+    watch::Hub,
 };
 
 /// Why a server doesn't start. The message says what to do.
@@ -105,6 +106,7 @@ impl Server {
         let address = listening.address();
 
         let replica = Replica::new();
+        let hub = Hub::new(replica.clone());
         let stopping = Stopping::new();
         let proposer = Proposer::new(replica.clone(), stopping.clone());
         let reader = Reader::new(replica.clone(), &proposer, stopping.clone());
@@ -127,11 +129,9 @@ impl Server {
         proposer.start(Arc::new(node.clone()));
 
         let headers = Headers::new(settings.cluster_id(), settings.node_id, node.clone(), replica.clone());
-        let services = Services {
-            kv: Kv::new(proposer.clone(), reader.clone(), headers.clone()),
-            cluster: Cluster::new(node.clone(), replica.clone(), reader, headers, started),
-        };
-        let serving = Mutex::new(Some(listening.serve(services, &node)));
+        let parts = Parts::new(proposer.clone(), reader.clone(), replica.clone(), hub, headers.clone(), stopping.clone());
+        let cluster = Cluster::new(node.clone(), replica.clone(), reader, headers, started);
+        let serving = Mutex::new(Some(listening.serve(&parts, cluster, &node)));
         Ok(Self { node, replica, proposer, stopping, address, serving, _http: http })
     }
 

@@ -9,54 +9,24 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert::{key_value, range_response, txn_response},
-    convert_request::{self, Freshness, checked, freshness, page, request_id},
-    errors::{read_error, refused, unexpected_reply, write_error},
-    headers::Headers,
+    convert_request::{self, freshness, page, request_id},
+    errors::{refused, unexpected_reply},
+    parts::Parts,
 };
-use crate::{proposer::Proposer, reader::Reader};
 
 /// The service.
 pub struct Kv {
-    proposer: Proposer,
-    reader: Reader,
-    headers: Headers,
+    parts: Parts,
 }
 
 impl Kv {
     /// On top of these.
-    pub fn new(proposer: Proposer, reader: Reader, headers: Headers) -> Self {
-        Self {
-            proposer,
-            reader,
-            headers,
-        }
-    }
-
-    /// Waits until what is applied here is fresh enough.
-    async fn wait_for(&self, freshness: Freshness) -> Result<(), Status> {
-        match freshness {
-            Freshness::Linearizable => self.reader.linearizable().await,
-            Freshness::AtLeast(revision) => self.reader.at_least(revision).await,
-        }
-        .map_err(read_error)
-    }
-
-    async fn write(&self, command: Command, id: Option<RequestId>) -> Result<Reply, Status> {
-        let request = checked(command, id)?;
-        let replies = self
-            .proposer
-            .propose(vec![request])
-            .await
-            .map_err(write_error)?;
-        replies
-            .into_iter()
-            .next()
-            .ok_or_else(unexpected_reply)?
-            .map_err(refused)
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
     }
 
     async fn write_txn(&self, txn: Txn, id: Option<RequestId>) -> Result<TxnReply, Status> {
-        match self.write(Command::Txn(txn), id).await? {
+        match self.parts.write(Command::Txn(txn), id).await? {
             Reply::Txn(reply) => Ok(reply),
             _ => Err(unexpected_reply()),
         }
@@ -96,8 +66,7 @@ impl kv_server::Kv for Kv {
         let freshness = freshness(request.consistency, request.min_revision)?;
         let range = convert_request::range(request)?;
         check_range(&range)?;
-        self.wait_for(freshness).await?;
-        let (answer, header) = self.headers.read(&range).map_err(refused)?;
+        let (answer, header) = self.parts.read(&range, freshness).await?;
         Ok(Response::new(range_response(answer, Some(header))))
     }
 
@@ -110,7 +79,7 @@ impl kv_server::Kv for Kv {
         let op = convert_request::put(request)?;
         match self.write_op(op, id).await? {
             (OpReply::Put { key, prev }, revision) => Ok(Response::new(v1::PutResponse {
-                header: Some(self.headers.at(revision)),
+                header: Some(self.parts.headers.at(revision)),
                 key,
                 prev_kv: prev.map(key_value),
             })),
@@ -128,7 +97,7 @@ impl kv_server::Kv for Kv {
         match self.write_op(op, id).await? {
             (OpReply::Delete { deleted, prev }, revision) => {
                 Ok(Response::new(v1::DeleteResponse {
-                    header: Some(self.headers.at(revision)),
+                    header: Some(self.parts.headers.at(revision)),
                     deleted,
                     prev_kvs: prev.into_iter().map(key_value).collect(),
                 }))
@@ -144,7 +113,7 @@ impl kv_server::Kv for Kv {
         let request = request.into_inner();
         let id = request_id(request.request_id)?;
         let reply = self.write_txn(convert_request::txn(request)?, id).await?;
-        let header = self.headers.at(reply.revision);
+        let header = self.parts.headers.at(reply.revision);
         Ok(Response::new(txn_response(reply, header)))
     }
 
@@ -153,9 +122,13 @@ impl kv_server::Kv for Kv {
         request: Request<v1::CompactRequest>,
     ) -> Result<Response<v1::CompactResponse>, Status> {
         let revision = request.into_inner().revision;
-        match self.write(Command::Compact { revision }, None).await? {
+        match self
+            .parts
+            .write(Command::Compact { revision }, None)
+            .await?
+        {
             Reply::Compacted => Ok(Response::new(v1::CompactResponse {
-                header: Some(self.headers.now(revision)),
+                header: Some(self.parts.headers.now(revision)),
             })),
             _ => Err(unexpected_reply()),
         }
@@ -169,15 +142,11 @@ impl kv_server::Kv for Kv {
         let freshness = freshness(request.consistency, request.min_revision)?;
         let limit = page(request.limit, limits::HISTORY_VERSIONS_MAX)?;
         check_key(&request.key)?;
-        self.wait_for(freshness).await?;
-        let (answer, header) = self
-            .headers
-            .read(&HistoryAndCompaction(KeyHistory {
-                key: request.key,
-                limit,
-            }))
-            .map_err(refused)?;
-        let (history, compacted_revision) = answer;
+        let query = HistoryAndCompaction(KeyHistory {
+            key: request.key,
+            limit,
+        });
+        let ((history, compacted_revision), header) = self.parts.read(&query, freshness).await?;
         let version = |(view, deleted)| v1::KeyVersion {
             kv: Some(key_value(view)),
             deleted,

@@ -6,6 +6,13 @@
 pub mod cluster;
 pub mod convert;
 pub mod convert_request;
+pub mod election;
 pub mod errors;
 pub mod headers;
 pub mod kv;
+pub mod lock;
+pub mod parts;
+pub mod session;
+mod waiting;
+pub mod watch;
+mod withdrawals;

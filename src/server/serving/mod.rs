@@ -17,8 +17,11 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::task::JoinHandle;
 
-pub use self::router::Services;
-use crate::{raft::Node, stopping::Stopping};
+use crate::{
+    api::{cluster::Cluster, parts::Parts},
+    raft::Node,
+    stopping::Stopping,
+};
 
 /// A client port that is open, and not served yet.
 pub struct Listening {
@@ -54,13 +57,13 @@ impl Listening {
     }
 
     /// Serves it, until [`Serving::stop`].
-    pub fn serve(self, services: Services, node: &Node) -> Serving {
+    pub fn serve(self, parts: &Parts, cluster: Cluster, node: &Node) -> Serving {
         let drain = Stopping::new();
         let closing = drain.clone();
         #[cfg(not(madsim))]
         let task = {
             let (health, reports) = health::service(node.clone(), drain.clone());
-            let router = router::router(services).add_service(health);
+            let router = router::router(parts, cluster).add_service(health);
             let router = reflection::add(router);
             let incoming = self.incoming;
             tokio::spawn(async move {
@@ -72,7 +75,7 @@ impl Listening {
         #[cfg(madsim)]
         let task = {
             let _ = node;
-            let (router, address) = (router::router(services), self.address);
+            let (router, address) = (router::router(parts, cluster), self.address);
             tokio::spawn(async move {
                 let served = router.serve_with_shutdown(address, async move { closing.wait().await }).await;
                 served.map_err(|error| error.to_string())
