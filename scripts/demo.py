@@ -318,7 +318,7 @@ class Demo:
 
     def stop(self):
         title("10. The end")
-        self.cluster("down")
+        self.cluster("down", capture=True)
         check(all(node["condition"] == "stopped" for node in self.nodes()), "all nodes have stopped in good order")
 
     def tell_all(self):
