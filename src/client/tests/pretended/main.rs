@@ -1,0 +1,7 @@
+//! The client against a pretended cluster, whose members fail on demand.
+#![cfg(not(madsim))]
+
+mod fake;
+mod holding;
+mod retries;
+mod watches;
