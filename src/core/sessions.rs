@@ -4,7 +4,7 @@
 //!
 //! - Every session stands once in the order of deadlines, and its TTL once among the TTLs.
 //! - A session's keys are exactly the live keys that are bound to it, claims included.
-//! - Deadlines move only forward: the clock never goes back, and a TTL never changes.
+//! - Deadlines move only forward, and are at most a TTL ahead of the clock: it never goes back, and a TTL never changes.
 
 use std::sync::Arc;
 
@@ -124,11 +124,14 @@ impl Sessions {
     ///
     /// # Errors
     /// Which one is broken.
-    pub fn verify(&self) -> Result<(), String> {
+    pub fn verify(&self, clock_ms: u64) -> Result<(), String> {
         let mut ttls = OrdMap::<u64, u64>::new();
         for (id, session) in self.iter() {
             if !self.deadlines.contains(&(session.deadline_ms, id)) {
                 return Err(format!("session {id} is missing among the deadlines"));
+            }
+            if session.deadline_ms > clock_ms.saturating_add(session.ttl_ms) {
+                return Err(format!("session {id} would live longer than its TTL"));
             }
             *ttls.entry(session.ttl_ms).or_insert(0) += 1;
         }

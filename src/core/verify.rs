@@ -10,7 +10,7 @@ impl State {
     /// Which one is broken, and where.
     pub fn verify_invariants(&self) -> Result<(), String> {
         self.keyspace.verify()?;
-        self.sessions.verify()?;
+        self.sessions.verify(self.clock_ms)?;
         self.queues.verify()?;
         self.verify_bonds()?;
         self.verify_claims()

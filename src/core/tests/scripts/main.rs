@@ -5,6 +5,7 @@
 
 mod input;
 mod output;
+mod records;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -98,7 +99,7 @@ impl Runner {
             return Err("the restored state gives other records".into());
         }
         self.state = restored;
-        Ok(output::records(&records))
+        Ok(records::records(&records))
     }
 }
 

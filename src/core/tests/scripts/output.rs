@@ -7,7 +7,6 @@ use ringfence_core::query::{
     HistoryAnswer, OwnerAnswer, QueueAnswer, QueueSummary, Range, RangeAnswer, SessionView,
     StatsAnswer,
 };
-use ringfence_core::snapshot::Record;
 use ringfence_core::{
     Change, ClaimView, Command, Entry, EventKind, Grant, KeyView, Mode, Op, OpReply, Outcome,
     Refusal, Reply, SessionId, TxnReply,
@@ -78,7 +77,7 @@ pub fn outcome(entry: &Entry, outcome: &Outcome, show_changes: bool) -> String {
     out
 }
 
-fn line(out: &mut String, line: &str) {
+pub fn line(out: &mut String, line: &str) {
     writeln!(out, "{line}").unwrap();
 }
 
@@ -166,7 +165,7 @@ fn op_result(op: &Op, result: &OpReply, revision: u64) -> String {
 }
 
 /// Bytes as text; long runs of one character are said to be so.
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     if bytes.is_empty() {
         return "\"\"".to_owned();
     }
@@ -176,7 +175,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn bond(session: Option<SessionId>) -> String {
+pub fn bond(session: Option<SessionId>) -> String {
     session.map_or(String::new(), |id| format!(", session {}", id.0))
 }
 
@@ -411,69 +410,4 @@ pub fn stats(stats: &StatsAnswer) -> String {
         "revision {revision}, compacted {compacted}; clock {clock_ms}, next deadline {deadline}, smallest TTL {ttl}\n\
          {keys} keys, {sessions} sessions, {queues} queues; {bytes} bytes"
     )
-}
-
-pub fn records(records: &[Record]) -> String {
-    let mut out = String::new();
-    for record in records {
-        line(&mut out, &record_line(record));
-    }
-    out
-}
-
-fn record_line(record: &Record) -> String {
-    match record {
-        Record::Header(header) => format!(
-            "header: format {}, revision {}, compacted {}, clock {}, sequential {}",
-            header.format, header.revision, header.compacted, header.clock_ms, header.sequential
-        ),
-        Record::Version(version) if version.deleted => {
-            format!(
-                "version: {} deleted in {}",
-                text(&version.key),
-                version.mod_revision
-            )
-        }
-        Record::Version(version) => format!(
-            "version: {} = {} in {}, created {}, version {}{}{}",
-            text(&version.key),
-            text(&version.value),
-            version.mod_revision,
-            version.create_revision,
-            version.version,
-            bond(version.session),
-            if version.claim { ", claim" } else { "" }
-        ),
-        Record::Session(session) => format!(
-            "session: {} of {}, TTL {}, deadline {}, opened at {}, sequence {}",
-            session.id.0,
-            session.owner,
-            session.ttl_ms,
-            session.deadline_ms,
-            session.opened_wall_ms,
-            session.sequence
-        ),
-        Record::Remembered(remembered) => {
-            let result = if remembered.result.is_ok() {
-                "a reply"
-            } else {
-                "a refusal"
-            };
-            format!(
-                "remembered: {result} to {} of session {}",
-                remembered.sequence, remembered.session.0
-            )
-        }
-        Record::Claim(claim) => format!(
-            "claim: {}, token {}, session {}, suffix {}, {:?}, attempt {}, granted at {}",
-            text(&claim.name),
-            claim.token,
-            claim.session.0,
-            text(&claim.suffix),
-            claim.mode,
-            claim.attempt,
-            claim.granted_wall_ms
-        ),
-        Record::Trailer(trailer) => format!("trailer: after {} records", trailer.records),
-    }
 }

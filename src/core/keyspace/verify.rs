@@ -1,0 +1,112 @@
+//! The keyspace's invariants, checked one by one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Keyspace, name, size};
+use crate::command::Revision;
+use crate::snapshot::Version;
+
+impl Keyspace {
+    /// Checks the invariants of the module. O(n log n).
+    ///
+    /// # Errors
+    /// Which one is broken.
+    pub fn verify(&self) -> Result<(), String> {
+        if self.compacted > self.revision {
+            return Err(format!(
+                "compacted {} is above revision {}",
+                self.compacted, self.revision
+            ));
+        }
+        let mut bytes = 0_u64;
+        let mut later = 0;
+        let mut before: Option<&Arc<Version>> = None;
+        for ((key, revision), version) in &self.history {
+            bytes += size(version);
+            later += usize::from(*revision > self.compacted);
+            self.verify_version(key, *revision, version, before)?;
+            before = Some(version);
+        }
+        let listed = self.verify_revisions()?;
+        if listed != later || bytes != self.bytes {
+            return Err(format!(
+                "{listed} versions in revisions for {later}, {bytes} bytes for {}",
+                self.bytes
+            ));
+        }
+        for (key, version) in &self.live {
+            let newest = self.version_at(key, Revision::MAX);
+            if version.deleted || newest.is_none_or(|newest| !Arc::ptr_eq(newest, version)) {
+                return Err(format!("live key {} is not its newest version", name(key)));
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_revisions(&self) -> Result<usize, String> {
+        let mut listed = 0;
+        for (revision, versions) in &self.revisions {
+            let mut keys = BTreeSet::new();
+            for version in versions.iter() {
+                let known = self.history.get(&(version.key.clone(), *revision));
+                let same = known.is_some_and(|known| Arc::ptr_eq(known, version));
+                if *revision <= self.compacted || !same || !keys.insert(&version.key) {
+                    return Err(format!(
+                        "key {} is wrongly listed in revision {revision}",
+                        name(&version.key)
+                    ));
+                }
+            }
+            listed += versions.len();
+        }
+        Ok(listed)
+    }
+
+    fn verify_version(
+        &self,
+        key: &Bytes,
+        revision: Revision,
+        version: &Arc<Version>,
+        before: Option<&Arc<Version>>,
+    ) -> Result<(), String> {
+        let what = || format!("key {} in revision {revision}", name(key));
+        if revision == 0
+            || revision > self.revision
+            || version.mod_revision != revision
+            || version.key != *key
+        {
+            return Err(format!("{}: revision out of place", what()));
+        }
+        let before = before.filter(|before| before.key == *key);
+        if revision <= self.compacted && (version.deleted || before.is_some()) {
+            return Err(format!("{}: should have been compacted", what()));
+        }
+        let follows = match before.filter(|before| !before.deleted) {
+            _ if version.deleted => before.is_some_and(|before| !before.deleted),
+            Some(before) => {
+                (version.create_revision, version.version)
+                    == (before.create_revision, before.version.saturating_add(1))
+            }
+            None if revision > self.compacted => {
+                (version.create_revision, version.version) == (revision, 1)
+            }
+            None => version.create_revision <= revision && version.version >= 1,
+        };
+        if !follows {
+            return Err(format!(
+                "{}: does not follow from the version before",
+                what()
+            ));
+        }
+        let last = self
+            .version_at(key, Revision::MAX)
+            .is_some_and(|newest| newest.mod_revision == revision);
+        if last && self.live.contains_key(&key[..]) == version.deleted {
+            return Err(format!("{}: newest version and live keys disagree", what()));
+        }
+        Ok(())
+    }
+}
