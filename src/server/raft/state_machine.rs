@@ -78,26 +78,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, mut file: SnapshotFile) -> Result<(), io::Error> {
-        let snapshots = self.snapshots.clone();
-        let installed = meta.clone();
-        let state = runtime::blocking(move || {
-            let state = match file.state.take() {
-                Some(state) => *state,
-                None => snapshots.read(&file)?.1,
-            };
-            if snapshots.current().is_some_and(|(_, current)| current.name == file.name) {
-                // At the start: it is there already, and the one before it stays.
-                snapshots.drop_state();
-            } else {
-                snapshots.install(&installed, &file)?;
-            }
-            Ok::<State, io::Error>(state)
-        })
-        .await??;
-        if let Some(oldest) = self.snapshots.oldest_covered() {
-            self.log.keep_above(oldest);
-        }
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> Result<(), io::Error> {
+        let (snapshots, installed) = (self.snapshots.clone(), meta.clone());
+        let state = runtime::blocking(move || snapshots.install(&installed, file)).await??;
+        self.log.keep_above(self.snapshots.previous_covered().unwrap_or(u64::MAX));
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.replica.install(meta.last_log_id.map_or(0, |last| last.index), state);
@@ -123,9 +107,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotFile>, io::Error> {
         let (snapshots, meta, state) = (self.snapshots.clone(), self.meta.clone(), self.state.clone());
         let snapshot = runtime::blocking(move || snapshots.write(&meta, &state)).await??;
-        if let Some(oldest) = self.snapshots.oldest_covered() {
-            self.log.keep_above(oldest);
-        }
+        self.log.keep_above(self.snapshots.previous_covered().unwrap_or(u64::MAX));
         Ok(SnapshotOf::<TypeConfig, SnapshotFile> { meta: self.meta.clone(), snapshot })
     }
 }

@@ -86,10 +86,11 @@ impl SledEngine {
     fn drop_incomplete_tail(&self) -> io::Result<()> {
         while let Some((key, _)) = self.log.last()? {
             let (index, _) = parse_key(&key)?;
-            if self.read_record(index).is_ok() {
-                break;
+            match self.read_record(index) {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.remove_record(index)?,
+                Err(error) => return Err(error),
             }
-            self.remove_record(index)?;
         }
         self.sync()
     }
@@ -140,7 +141,7 @@ impl SledEngine {
             let (key, value) = chunk?;
             joined.add(parse_key(&key)?, &value)?;
         }
-        joined.take()?.map(|(_, record)| record).ok_or_else(|| damaged(index, "is missing"))
+        joined.take()?.map(|(_, record)| record).ok_or_else(|| incomplete(index, "is missing"))
     }
 }
 
@@ -160,8 +161,10 @@ impl LogEngine for SledEngine {
                     }
                 }
                 Write::Remove { indexes } => {
-                    for index in indexes.clone() {
-                        self.remove_record(index)?;
+                    for chunk in self.log.range(key(indexes.start, 0)..key(indexes.end, 0)).keys() {
+                        let chunk = chunk?;
+                        self.count(chunk.len())?;
+                        self.log.remove(&chunk)?;
                     }
                 }
             }
@@ -228,12 +231,12 @@ struct Joined {
 impl Joined {
     fn add(&mut self, (index, chunk): (u64, u32), value: &[u8]) -> io::Result<()> {
         if chunk != self.next_chunk || (chunk > 0 && index != self.index) {
-            return Err(damaged(index, "lacks a chunk"));
+            return Err(incomplete(index, "lacks a chunk"));
         }
         let mut value = value;
         if chunk == 0 {
             let Some((length, rest)) = value.split_first_chunk::<LENGTH_BYTES>() else {
-                return Err(damaged(index, "lacks its length"));
+                return Err(incomplete(index, "lacks its length"));
             };
             self.index = index;
             self.length = u32::from_be_bytes(*length) as usize;
@@ -251,7 +254,7 @@ impl Joined {
             return Ok(None);
         }
         if joined.bytes.len() != joined.length {
-            return Err(damaged(joined.index, "is cut off"));
+            return Err(incomplete(joined.index, "is cut off"));
         }
         Ok(Some((joined.index, joined.bytes.freeze())))
     }
@@ -272,8 +275,9 @@ fn parse_key(key: &[u8]) -> io::Result<(u64, u32)> {
     parsed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "tree log: a key is not an index and a chunk's number"))
 }
 
-fn damaged(index: u64, what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("tree log, index {index}: the record {what}"))
+/// A record of which a part isn't there.
+fn incomplete(index: u64, what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("tree log, index {index}: the record {what}"))
 }
 
 /// Rule 6, and the sizes of rule 3.

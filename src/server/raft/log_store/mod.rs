@@ -61,6 +61,8 @@ struct Shared {
 #[derive(Default)]
 struct Index {
     purged: Option<LogId>,
+    /// Index of the first entry, or where the next one goes if there are none.
+    first: u64,
     /// Of the last entry, if there are any after the purged ones.
     last: Option<LogId>,
     vote: Option<Vote>,
@@ -84,6 +86,7 @@ impl LogStore {
         }
         let first = index.purged.map_or(0, |purged| purged.index + 1);
         finish_purge(&*engine, first)?;
+        index.first = first;
         index.last = check(&*engine, first)?;
         let index = Arc::new(Mutex::new(index));
         let durable = {
@@ -129,9 +132,8 @@ impl LogStore {
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
         let (mut entries, from_disk) = {
             let index = self.shared.index.lock();
-            let first = index.purged.map_or(0, |purged| purged.index + 1);
-            let start = start.max(first);
-            let end = end.min(index.last.map_or(first, |last| last.index + 1));
+            let start = start.max(index.first);
+            let end = end.min(index.last.map_or(index.first, |last| last.index + 1));
             if start >= end {
                 return Ok(Vec::new());
             }
@@ -302,6 +304,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let mut index = self.shared.index.lock();
         let mut records = Vec::new();
         for entry in entries {
+            if index.last.is_none() {
+                index.first = entry.log_id.index;
+            }
             records.push((entry.log_id.index, record::seal_entry(&entry)));
             index.last = Some(entry.log_id);
             index.cache.push(entry);
@@ -316,7 +321,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         {
             let mut index = self.shared.index.lock();
             index.cache.truncate(from);
-            index.last = last.filter(|last| index.purged.is_none_or(|purged| purged.index < last.index));
+            if index.last.is_some_and(|end| end.index >= from) {
+                index.last = last.filter(|last| last.index >= index.first);
+            }
         }
         self.submit(|done| Job::Truncate { from, done }).await
     }
@@ -329,6 +336,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
                 return Ok(());
             }
             index.purged = Some(upto);
+            index.first = upto.index + 1;
             index.last = index.last.filter(|last| last.index > upto.index);
             index.cache.purge(upto.index);
         }

@@ -32,7 +32,9 @@ const SUFFIX: &str = ".snapshot";
 /// A whole snapshot in a file.
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
-    /// Its name in the directory.
+    /// Where it is.
+    home: Snapshots,
+    /// Its name there.
     pub name: String,
     /// Its length.
     pub bytes: u64,
@@ -46,11 +48,25 @@ pub struct Snapshots {
     inner: Arc<Inner>,
 }
 
+/// The newest file. Without its home, which would hold itself.
+struct Current {
+    meta: SnapshotMeta,
+    name: String,
+    bytes: u64,
+    state: Option<Box<State>>,
+}
+
+impl std::fmt::Debug for Snapshots {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshots")
+    }
+}
+
 struct Inner {
     files: Arc<dyn Files>,
     cluster: u64,
     /// The newest.
-    current: Mutex<Option<(SnapshotMeta, SnapshotFile)>>,
+    current: Mutex<Option<Current>>,
     /// Numbers temporary names.
     unfinished: AtomicU64,
 }
@@ -70,31 +86,39 @@ impl Snapshots {
         }
         names.sort();
         let mut refused = Vec::new();
-        let mut current = None;
+        let inner = Inner { files: files.clone(), cluster, current: Mutex::default(), unfinished: AtomicU64::new(0) };
+        let snapshots = Self { inner: Arc::new(inner) };
         for name in names.into_iter().rev() {
             let (mut input, bytes) = files.open(&name)?;
             match format::read(&mut *input, cluster) {
                 Ok((meta, state)) => {
-                    current = Some((meta, SnapshotFile { name, bytes, state: Some(Box::new(state)) }));
+                    let current = Current { meta, name, bytes, state: Some(Box::new(state)) };
+                    *snapshots.inner.current.lock() = Some(current);
                     break;
                 }
                 Err(error) => refused.push(format!("snapshot file {name}: {error}")),
             }
         }
-        let inner = Inner { files, cluster, current: Mutex::new(current), unfinished: AtomicU64::new(0) };
-        Ok((Self { inner: Arc::new(inner) }, refused))
+        Ok((snapshots, refused))
     }
 
     /// The newest snapshot.
     pub fn current(&self) -> Option<(SnapshotMeta, SnapshotFile)> {
-        self.inner.current.lock().clone()
+        let current = self.inner.current.lock();
+        let current = current.as_ref()?;
+        let (name, bytes, state) = (current.name.clone(), current.bytes, current.state.clone());
+        Some((current.meta.clone(), SnapshotFile { home: self.clone(), name, bytes, state }))
     }
 
-    /// Forgets the state that the newest file carries, so that memory isn't held for it.
-    pub fn drop_state(&self) {
-        if let Some((_, file)) = self.inner.current.lock().as_mut() {
-            file.state = None;
+    /// Makes a file the newest. False if it is that already; then the state that it carries is forgotten, so that memory isn't held for it.
+    fn set_current(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> bool {
+        let mut current = self.inner.current.lock();
+        if let Some(current) = current.as_mut().filter(|current| current.name == file.name) {
+            current.state = None;
+            return false;
         }
+        *current = Some(Current { meta: meta.clone(), name: file.name.clone(), bytes: file.bytes, state: None });
+        true
     }
 
     /// Writes a snapshot, which is durable when this returns. Older ones than the one before it are removed.
@@ -105,7 +129,7 @@ impl Snapshots {
         let mut unfinished = self.begin()?;
         format::write(&mut unfinished.out, self.inner.cluster, meta, state)?;
         let file = unfinished.finish(meta, None)?;
-        *self.inner.current.lock() = Some((meta.clone(), file.clone()));
+        self.set_current(meta, &file);
         self.prune(KEEP)?;
         Ok(file)
     }
@@ -121,13 +145,29 @@ impl Snapshots {
         Ok(Unfinished { snapshots: self.clone(), name, out: Counted { out, bytes: 0 }, finished: false })
     }
 
-    /// Makes a received file the newest, and the only one.
+    /// Makes a file the newest, and the only one unless it is the newest already. What it says.
     ///
     /// # Errors
-    /// If the directory can't be written.
-    pub fn install(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> io::Result<()> {
-        *self.inner.current.lock() = Some((meta.clone(), SnapshotFile { state: None, ..file.clone() }));
-        self.prune(1)
+    /// If it can't be read, or the directory can't be written.
+    pub fn install(&self, meta: &SnapshotMeta, mut file: SnapshotFile) -> io::Result<State> {
+        if !Arc::ptr_eq(&file.home.inner, &self.inner) {
+            file = self.copy(&file)?;
+        }
+        let state = match file.state.take() {
+            Some(state) => *state,
+            None => self.read(&file)?.1,
+        };
+        if self.set_current(meta, &file) {
+            self.prune(1)?;
+        }
+        Ok(state)
+    }
+
+    fn copy(&self, file: &SnapshotFile) -> io::Result<SnapshotFile> {
+        let (mut input, _) = file.home.bytes(file)?;
+        let mut unfinished = self.begin()?;
+        io::copy(&mut input, &mut unfinished.out)?;
+        unfinished.receive().map(|(_, file)| file)
     }
 
     /// What a file says.
@@ -149,16 +189,16 @@ impl Snapshots {
 
     /// Bytes of all snapshots.
     pub fn disk_bytes(&self) -> u64 {
-        self.current().map_or(0, |(_, file)| file.bytes)
+        self.inner.current.lock().as_ref().map_or(0, |current| current.bytes)
     }
 
     /// Removes all but the newest so many up to the current one; a newer file than that was refused.
     fn prune(&self, keep: usize) -> io::Result<()> {
-        let Some((_, current)) = self.current() else { return Ok(()) };
+        let Some(current) = self.inner.current.lock().as_ref().map(|current| current.name.clone()) else { return Ok(()) };
         let mut names = self.inner.files.list()?;
         names.retain(|name| name.ends_with(SUFFIX));
         names.sort();
-        let (older, refused) = names.split_at(names.partition_point(|name| *name <= current.name));
+        let (older, refused) = names.split_at(names.partition_point(|name| *name <= current));
         let removed = older.len().saturating_sub(keep);
         for name in older.iter().take(removed).chain(refused) {
             self.inner.files.remove(name)?;
@@ -206,7 +246,7 @@ impl Unfinished {
         let name = name(meta.last_log_id.as_ref());
         self.snapshots.inner.files.rename(&self.name, &name)?;
         self.finished = true;
-        Ok(SnapshotFile { name, bytes: self.out.bytes, state })
+        Ok(SnapshotFile { home: self.snapshots.clone(), name, bytes: self.out.bytes, state })
     }
 }
 
@@ -249,10 +289,12 @@ fn covered(name: &str) -> Option<u64> {
 }
 
 impl Snapshots {
-    /// Index that the oldest kept snapshot covers.
-    pub fn oldest_covered(&self) -> Option<u64> {
+    /// Index that the snapshot before the newest covers, if there is one: above it the log is kept.
+    pub fn previous_covered(&self) -> Option<u64> {
         let names = self.inner.files.list().ok()?;
-        names.iter().filter(|name| name.ends_with(SUFFIX)).filter_map(|name| covered(name)).min()
+        let mut covered: Vec<u64> = names.iter().filter(|name| name.ends_with(SUFFIX)).filter_map(|name| covered(name)).collect();
+        covered.sort_unstable_by(|a, b| b.cmp(a));
+        covered.get(1).copied()
     }
 }
 
