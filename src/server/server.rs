@@ -1,5 +1,8 @@
 //! A whole server: assembled, started, stopped.
 
+#[cfg(all(test, not(madsim)))]
+mod tests;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use parking_lot::Mutex;

@@ -1,6 +1,6 @@
 //! `ringfence.v1.Cluster`: the one service that speaks to raft's node, since its subject is the node.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesOrdered};
 use ringfence_proto::v1::{self, cluster_server};
@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert_request::{Freshness, freshness},
-    errors::{Fault, admin_error, invalid, no_leader, read_error},
+    errors::{Fault, admin_error, invalid, read_error},
     headers::Headers,
 };
 use crate::{
@@ -21,8 +21,12 @@ use crate::{
     replica::Replica,
 };
 
-/// How often a change of the members is sent again, where surely nothing was done because somebody else leads by now.
-const ADMIN_ATTEMPTS: usize = 3;
+/// How long a change of the members is tried while surely nothing was done. A new leader takes no change before its first entry is
+/// committed, and an election is over within a second or two.
+const ADMIN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long is waited between two tries, unless the leader changes sooner.
+const ADMIN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The service.
 pub struct Cluster {
@@ -75,10 +79,12 @@ impl Cluster {
         }
     }
 
-    /// Has the leader do it, wherever that is.
+    /// Has the leader do it, wherever that is. What was surely not done, because somebody else leads by now or because another
+    /// change is under way, is tried again within [`ADMIN_PATIENCE`].
     async fn admin(&self, admin: Admin) -> Result<(), Status> {
+        let give_up = Instant::now() + ADMIN_PATIENCE;
         let mut hint = None;
-        for _ in 0..ADMIN_ATTEMPTS {
+        loop {
             let seen = self.node.leadership();
             let done = if seen.is_me {
                 self.node.admin(admin.clone()).await
@@ -87,20 +93,21 @@ impl Cluster {
                     .forward_admin(leader, admin.clone(), ADMIN_TIMEOUT)
                     .await
             } else {
-                // An election is under way: wait for its end, but not for ever.
-                let _ =
-                    tokio::time::timeout(STATUS_TIMEOUT, self.node.leadership_changed(&seen)).await;
-                continue;
+                Err(AdminError::NotLeader { leader: None })
             };
-            match done {
+            let error = match done {
                 Ok(()) => return Ok(()),
-                Err(AdminError::NotLeader { leader }) => {
-                    hint = leader.filter(|id| *id != self.node.status().id)
-                }
+                Err(error @ (AdminError::NotLeader { .. } | AdminError::Busy)) => error,
                 Err(error) => return Err(admin_error(error)),
+            };
+            if Instant::now() >= give_up {
+                return Err(admin_error(error));
             }
+            if let AdminError::NotLeader { leader } = error {
+                hint = leader.filter(|id| *id != self.node.status().id);
+            }
+            let _ = tokio::time::timeout(ADMIN_PAUSE, self.node.leadership_changed(&seen)).await;
         }
-        Err(no_leader())
     }
 
     fn members_response(&self) -> Response<v1::ClusterMembersResponse> {

@@ -28,7 +28,7 @@ pub struct Settings {
     pub node_id: u64,
     /// Where log and snapshots are.
     pub data: DataPlace,
-    /// Where to listen for clients. Port 0 lets the system choose one.
+    /// Where to listen for clients.
     pub client_listen: SocketAddr,
     /// Where clients find this member.
     pub client_address: String,
@@ -300,9 +300,13 @@ impl Settings {
 
     /// The cluster's id: a hash of its name, never 0.
     pub fn cluster_id(&self) -> u64 {
+        Self::cluster_id_of(&self.cluster)
+    }
+
+    /// The id of the cluster with this name.
+    pub fn cluster_id_of(name: &str) -> u64 {
         // FNV-1a: fixed for ever, since data directories carry it.
-        let hash = self
-            .cluster
+        let hash = name
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
