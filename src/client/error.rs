@@ -41,7 +41,7 @@ pub enum Error {
         session: SessionId,
     },
     /// The lock isn't free, and the call doesn't wait. Try later, or wait.
-    #[error("the lock is held: {message}")]
+    #[error("{message}")]
     LockHeld {
         /// Says by whom.
         message: String,
