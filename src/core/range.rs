@@ -61,6 +61,12 @@ fn read(
         (Select::Span(Span::Prefix(prefix)), None) if range.count_only && prefix.is_empty() => {
             page.answer.count = keyspace.len() as u64;
         }
+        // By far the most frequent one.
+        (Select::Span(Span::Key(key)), None) => {
+            if let Some(version) = keyspace.get(key) {
+                page.add(&Entry::Key(version));
+            }
+        }
         (Select::Span(span), None) => {
             let found = keyspace.scan(&Interval::from(span));
             if range.descending {
