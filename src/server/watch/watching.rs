@@ -68,7 +68,7 @@ struct Snapping {
 /// A watch in its stream's hands. Dropping it ends it.
 pub struct Watching {
     hub: Arc<Hub>,
-    feed: Arc<Feed>,
+    pub(super) feed: Arc<Feed>,
     /// Asked for the present state first.
     snapshot: bool,
     /// Where the snapshot is, while it is not complete.
