@@ -1,7 +1,7 @@
 //! What a snapshot must not be, and that the hash is the same on every machine.
 
 use bytes::Bytes;
-use ringfence_core::query::Stats;
+use ringfence_core::query::{Changes, Stats};
 use ringfence_core::snapshot::{FORMAT, Record};
 use ringfence_core::{
     Claim, Command, Entry, Mode, Op, Put, Request, RequestId, SessionId, State, Txn,
@@ -160,3 +160,32 @@ fn the_hash_is_the_same_on_every_machine_and_in_every_version() {
 }
 
 const HASH: u64 = 17_410_091_084_118_031_479;
+
+/// A restore from a backup makes the revision jump ahead, so that tokens given out after the backup are below all to come.
+#[test]
+fn a_revision_may_jump_ahead() {
+    let mut records: Vec<_> = state().records().collect();
+    if let Some(Record::Header(header)) = records.first_mut() {
+        header.revision += 1_000_000;
+    }
+    let mut state = State::restore(records).unwrap();
+    let before = state.read(&Stats).unwrap();
+    let release = Command::ForceRelease {
+        name: "lock".into(),
+        token: 1,
+    };
+    let outcome = state.apply(&Entry {
+        requests: vec![release.into()],
+        ..Entry::default()
+    });
+    assert!(outcome.replies[0].is_ok());
+    assert_eq!(outcome.changes[0].revision, before.revision + 1);
+    let changes = Changes {
+        from: 1,
+        bytes_max: usize::MAX,
+    };
+    let answer = state.read(&changes).unwrap();
+    assert_eq!(answer.len(), 6);
+    assert_eq!(answer.last(), outcome.changes.last());
+    assert_eq!(state.verify_invariants(), Ok(()));
+}
