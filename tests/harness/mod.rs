@@ -3,6 +3,7 @@
 pub mod binaries;
 pub mod load;
 pub mod raw;
+pub mod refused;
 pub mod wait;
 mod world;
 

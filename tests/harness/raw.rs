@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use ringfence_proto::v1::{
-    Claim, ClusterStatusRequest, HistoryRequest, LockTryAcquireRequest, MemberStatus, PutRequest,
-    PutResponse, RangeRequest, RangeResponse, SessionOpenRequest, cluster_client::ClusterClient,
-    election_client::ElectionClient, kv_client::KvClient, lock_client::LockClient,
-    session_client::SessionClient, watch_client::WatchClient,
+    Claim, ClusterStatusRequest, DeleteRequest, ElectionCampaignRequest, HistoryRequest,
+    LockAcquireRequest, LockDescribeRequest, LockDescribeResponse, LockReleaseRequest,
+    LockTryAcquireRequest, LockValidateRequest, MemberStatus, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, SessionDescribeRequest, SessionOpenRequest, TxnOp,
+    cluster_client::ClusterClient, election_client::ElectionClient, kv_client::KvClient,
+    lock_client::LockClient, session_client::SessionClient, txn_op, watch_client::WatchClient,
 };
 use tonic::{
     Code, Status,
@@ -178,6 +180,31 @@ impl Raw {
             .expect("a grant has a claim"))
     }
 
+    /// Owners and waiters of a lock.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn queue(&mut self, name: &str) -> Result<LockDescribeResponse, Status> {
+        let request = LockDescribeRequest {
+            name: bytes(name),
+            ..Default::default()
+        };
+        Ok(self.lock.describe(request).await?.into_inner())
+    }
+
+    /// Whether the token is a current owner.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn owns(&mut self, name: &str, token: u64) -> Result<bool, Status> {
+        let request = LockValidateRequest {
+            name: bytes(name),
+            token,
+            ..Default::default()
+        };
+        Ok(self.lock.validate(request).await?.into_inner().owner)
+    }
+
     /// The node's own account of itself.
     ///
     /// # Errors
@@ -202,6 +229,92 @@ pub fn put(key: &str, value: &str) -> PutRequest {
     PutRequest {
         key: bytes(key),
         value: bytes(value),
+        ..Default::default()
+    }
+}
+
+/// A read of all keys that begin so.
+#[must_use]
+pub fn prefix(key: &str) -> RangeRequest {
+    RangeRequest {
+        key: bytes(key),
+        prefix: true,
+        ..Default::default()
+    }
+}
+
+/// A read of one key.
+#[must_use]
+pub fn get(key: &str) -> RangeRequest {
+    RangeRequest {
+        key: bytes(key),
+        ..Default::default()
+    }
+}
+
+/// A deletion of one key.
+#[must_use]
+pub fn delete(key: &str) -> DeleteRequest {
+    DeleteRequest {
+        key: bytes(key),
+        ..Default::default()
+    }
+}
+
+/// A put as an operation of a transaction.
+#[must_use]
+pub fn then_put(put: PutRequest) -> TxnOp {
+    TxnOp {
+        op: Some(txn_op::Op::Put(put)),
+    }
+}
+
+/// A wait for an exclusive lock.
+#[must_use]
+pub fn acquire(name: &str, session_id: u64) -> LockAcquireRequest {
+    LockAcquireRequest {
+        name: bytes(name),
+        session_id,
+        ..Default::default()
+    }
+}
+
+/// An attempt at an exclusive lock.
+#[must_use]
+pub fn try_acquire(name: &str, session_id: u64) -> LockTryAcquireRequest {
+    LockTryAcquireRequest {
+        name: bytes(name),
+        session_id,
+        ..Default::default()
+    }
+}
+
+/// Gives back a lock.
+#[must_use]
+pub fn release(name: &str, session_id: u64, token: u64) -> LockReleaseRequest {
+    LockReleaseRequest {
+        name: bytes(name),
+        session_id,
+        token,
+        ..Default::default()
+    }
+}
+
+/// A candidacy.
+#[must_use]
+pub fn campaign(name: &str, session_id: u64) -> ElectionCampaignRequest {
+    ElectionCampaignRequest {
+        name: bytes(name),
+        session_id,
+        ..Default::default()
+    }
+}
+
+/// A question about a session.
+#[must_use]
+pub fn describe(session_id: u64) -> SessionDescribeRequest {
+    SessionDescribeRequest {
+        session_id,
         ..Default::default()
     }
 }
