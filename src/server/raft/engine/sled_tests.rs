@@ -1,0 +1,95 @@
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::{CHUNK_BYTES, SledEngine, key};
+use crate::raft::engine::{LogEngine, Mark, Write};
+
+fn record(index: u64, bytes: usize) -> Bytes {
+    (0..bytes).map(|at| (at as u64 * 31 + index) as u8).collect::<Vec<u8>>().into()
+}
+
+fn append(engine: &SledEngine, index: u64, bytes: usize) {
+    engine.write(&[Write::Append { index, record: record(index, bytes) }]).unwrap();
+}
+
+fn open(directory: &Path) -> SledEngine {
+    SledEngine::open(&directory.join("log")).unwrap()
+}
+
+#[test]
+fn records_of_every_size_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let sizes = [0, 1, CHUNK_BYTES - 5, CHUNK_BYTES - 4, CHUNK_BYTES - 3, 2 * CHUNK_BYTES - 4, 3 << 20];
+    {
+        let engine = open(directory.path());
+        for (bytes, index) in sizes.into_iter().zip(5..) {
+            append(&engine, index, bytes);
+        }
+        engine.write(&[Write::Mark { mark: Mark::Vote, value: Bytes::from_static(b"vote") }]).unwrap();
+        engine.sync().unwrap();
+    }
+    let engine = open(directory.path());
+    assert_eq!(engine.bounds().unwrap(), Some((5, 11)));
+    let expected: Vec<_> = sizes.into_iter().zip(5..).map(|(bytes, index)| (index, record(index, bytes))).collect();
+    assert_eq!(engine.read(0..100, usize::MAX).unwrap(), expected);
+    assert_eq!(engine.read(6..8, usize::MAX).unwrap(), expected[1..3]);
+    assert_eq!(engine.read(7..12, 1).unwrap(), expected[2..3], "one record at least, and no more than asked for");
+    assert_eq!(engine.mark(Mark::Vote).unwrap(), Some(Bytes::from_static(b"vote")));
+    assert_eq!(engine.mark(Mark::Purged).unwrap(), None);
+}
+
+#[test]
+fn truncating_and_removing() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    for index in 0..50 {
+        append(&engine, index, 20_000);
+    }
+    engine.write(&[Write::Truncate { from: 40 }, Write::Remove { indexes: 0..10 }]).unwrap();
+    assert_eq!(engine.bounds().unwrap(), Some((10, 39)));
+    engine.write(&[Write::Truncate { from: 0 }]).unwrap();
+    assert_eq!(engine.bounds().unwrap(), None);
+    append(&engine, 100, 1);
+    assert_eq!(engine.bounds().unwrap(), Some((100, 100)));
+}
+
+#[test]
+fn an_incomplete_last_record_is_dropped_when_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let engine = open(directory.path());
+        append(&engine, 1, 100);
+        append(&engine, 2, 100_000);
+        engine.log.remove(key(2, 6)).unwrap();
+        engine.sync().unwrap();
+    }
+    let engine = open(directory.path());
+    assert_eq!(engine.bounds().unwrap(), Some((1, 1)));
+    assert_eq!(engine.read(0..5, usize::MAX).unwrap(), vec![(1, record(1, 100))]);
+}
+
+#[test]
+fn a_half_written_snapshot_of_sled_does_no_harm() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        append(&open(directory.path()), 1, 10);
+    }
+    std::fs::write(directory.path().join("log/snap.0000000000000000.generating"), b"half").unwrap();
+    // A creation that was cut off is begun anew.
+    std::fs::create_dir(directory.path().join("other.new")).unwrap();
+    std::fs::write(directory.path().join("other.new/conf"), b"half").unwrap();
+    assert_eq!(open(directory.path()).bounds().unwrap(), Some((1, 1)));
+    assert_eq!(SledEngine::open(&directory.path().join("other")).unwrap().bounds().unwrap(), None);
+}
+
+#[test]
+fn a_batch_beyond_two_segments_is_synced_on_the_way() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path());
+    let batch: Vec<_> = (0..20).map(|index| Write::Append { index, record: record(index, 2 << 20) }).collect();
+    engine.write(&batch).unwrap();
+    let unsynced = engine.unsynced.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(unsynced <= super::UNSYNCED_BYTES_MAX, "{unsynced} bytes are not synced");
+    assert_eq!(engine.read(19..20, 1).unwrap(), vec![(19, record(19, 2 << 20))]);
+}

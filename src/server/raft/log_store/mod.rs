@@ -349,7 +349,7 @@ impl LogStore {
     /// A purge within the log stops at the floor. One that goes past its end, after a snapshot was installed, doesn't.
     async fn lower_to_floor(&self, upto: LogId) -> io::Result<LogId> {
         let floor = self.shared.floor.load(Ordering::Acquire);
-        let past_end = self.shared.index.lock().last.is_none_or(|last| last.index <= upto.index);
+        let past_end = self.shared.index.lock().last.is_none_or(|last| last.index < upto.index);
         if past_end || floor >= upto.index {
             return Ok(upto);
         }

@@ -30,16 +30,15 @@ const UNFINISHED: &str = ".tmp";
 const SUFFIX: &str = ".snapshot";
 
 /// A whole snapshot in a file.
-#[derive(Clone, Debug)]
 pub struct SnapshotFile {
     /// Where it is.
     home: Snapshots,
     /// Its name there.
-    pub name: String,
-    /// Its length.
-    pub bytes: u64,
+    name: String,
     /// What it says, where it was just read.
-    pub state: Option<Box<State>>,
+    state: Option<Box<State>>,
+    /// It was received and not yet installed: it goes when this goes.
+    received: Option<Unfinished>,
 }
 
 /// The directory of snapshots. Clones are the same directory. Its calls block.
@@ -67,6 +66,8 @@ struct Inner {
     cluster: u64,
     /// The newest.
     current: Mutex<Option<Current>>,
+    /// Names of damaged files: they go when the next snapshot stands.
+    refused: Mutex<Vec<String>>,
     /// Numbers temporary names.
     unfinished: AtomicU64,
 }
@@ -86,7 +87,7 @@ impl Snapshots {
         }
         names.sort();
         let mut refused = Vec::new();
-        let inner = Inner { files: files.clone(), cluster, current: Mutex::default(), unfinished: AtomicU64::new(0) };
+        let inner = Inner { files: files.clone(), cluster, current: Mutex::default(), refused: Mutex::default(), unfinished: AtomicU64::new(0) };
         let snapshots = Self { inner: Arc::new(inner) };
         for name in names.into_iter().rev() {
             let (mut input, bytes) = files.open(&name)?;
@@ -96,7 +97,10 @@ impl Snapshots {
                     *snapshots.inner.current.lock() = Some(current);
                     break;
                 }
-                Err(error) => refused.push(format!("snapshot file {name}: {error}")),
+                Err(error) => {
+                    refused.push(format!("snapshot file {name}: {error}"));
+                    snapshots.inner.refused.lock().push(name);
+                }
             }
         }
         Ok((snapshots, refused))
@@ -106,19 +110,20 @@ impl Snapshots {
     pub fn current(&self) -> Option<(SnapshotMeta, SnapshotFile)> {
         let current = self.inner.current.lock();
         let current = current.as_ref()?;
-        let (name, bytes, state) = (current.name.clone(), current.bytes, current.state.clone());
-        Some((current.meta.clone(), SnapshotFile { home: self.clone(), name, bytes, state }))
+        let (name, state) = (current.name.clone(), current.state.clone());
+        Some((current.meta.clone(), SnapshotFile { home: self.clone(), name, state, received: None }))
     }
 
     /// Makes a file the newest. False if it is that already; then the state that it carries is forgotten, so that memory isn't held for it.
-    fn set_current(&self, meta: &SnapshotMeta, file: &SnapshotFile) -> bool {
+    fn set_current(&self, meta: &SnapshotMeta, name: &str) -> io::Result<bool> {
         let mut current = self.inner.current.lock();
-        if let Some(current) = current.as_mut().filter(|current| current.name == file.name) {
+        if let Some(current) = current.as_mut().filter(|current| current.name == name) {
             current.state = None;
-            return false;
+            return Ok(false);
         }
-        *current = Some(Current { meta: meta.clone(), name: file.name.clone(), bytes: file.bytes, state: None });
-        true
+        let (_, bytes) = self.inner.files.open(name)?;
+        *current = Some(Current { meta: meta.clone(), name: name.to_owned(), bytes, state: None });
+        Ok(true)
     }
 
     /// Writes a snapshot, which is durable when this returns. Older ones than the one before it are removed.
@@ -128,10 +133,10 @@ impl Snapshots {
     pub fn write(&self, meta: &SnapshotMeta, state: &State) -> io::Result<SnapshotFile> {
         let mut unfinished = self.begin()?;
         format::write(&mut unfinished.out, self.inner.cluster, meta, state)?;
-        let file = unfinished.finish(meta, None)?;
-        self.set_current(meta, &file);
+        let name = unfinished.finish(meta)?;
+        self.set_current(meta, &name)?;
         self.prune(KEEP)?;
-        Ok(file)
+        Ok(SnapshotFile { home: self.clone(), name, state: None, received: None })
     }
 
     /// Begins a file that another member sends.
@@ -157,7 +162,10 @@ impl Snapshots {
             Some(state) => *state,
             None => self.read(&file)?.1,
         };
-        if self.set_current(meta, &file) {
+        if let Some(mut received) = file.received.take() {
+            file.name = received.finish(meta)?;
+        }
+        if self.set_current(meta, &file.name)? {
             self.prune(1)?;
         }
         Ok(state)
@@ -192,15 +200,18 @@ impl Snapshots {
         self.inner.current.lock().as_ref().map_or(0, |current| current.bytes)
     }
 
-    /// Removes all but the newest so many up to the current one; a newer file than that was refused.
+    /// Removes what was refused, and all but the newest so many.
     fn prune(&self, keep: usize) -> io::Result<()> {
         let Some(current) = self.inner.current.lock().as_ref().map(|current| current.name.clone()) else { return Ok(()) };
+        let refused = std::mem::take(&mut *self.inner.refused.lock());
+        for name in refused.iter().filter(|name| **name != current) {
+            self.inner.files.remove(name)?;
+        }
         let mut names = self.inner.files.list()?;
-        names.retain(|name| name.ends_with(SUFFIX));
+        names.retain(|name| name.ends_with(SUFFIX) && *name != current);
         names.sort();
-        let (older, refused) = names.split_at(names.partition_point(|name| *name <= current));
-        let removed = older.len().saturating_sub(keep);
-        for name in older.iter().take(removed).chain(refused) {
+        let removed = names.len().saturating_sub(keep.saturating_sub(1));
+        for name in names.iter().take(removed) {
             self.inner.files.remove(name)?;
         }
         Ok(())
@@ -229,24 +240,25 @@ impl Unfinished {
         self.out.bytes
     }
 
-    /// Reads all of what another member sent, and keeps it under its name if it is whole.
+    /// Reads all of what another member sent. It has no name yet: [`Snapshots::install`] gives it one.
     ///
     /// # Errors
     /// See [`format::read`].
     pub fn receive(mut self) -> io::Result<(SnapshotMeta, SnapshotFile)> {
         self.out.out.sync()?;
-        let (mut input, _) = self.snapshots.inner.files.open(&self.name)?;
-        let (meta, state) = format::read(&mut *input, self.snapshots.inner.cluster)?;
-        let file = self.finish(&meta, Some(Box::new(state)))?;
-        Ok((meta, file))
+        let home = self.snapshots.clone();
+        let (mut input, _) = home.inner.files.open(&self.name)?;
+        let (meta, state) = format::read(&mut *input, home.inner.cluster)?;
+        let (name, state) = (self.name.clone(), Some(Box::new(state)));
+        Ok((meta, SnapshotFile { home, name, state, received: Some(self) }))
     }
 
-    fn finish(mut self, meta: &SnapshotMeta, state: Option<Box<State>>) -> io::Result<SnapshotFile> {
+    fn finish(&mut self, meta: &SnapshotMeta) -> io::Result<String> {
         self.out.out.sync()?;
         let name = name(meta.last_log_id.as_ref());
         self.snapshots.inner.files.rename(&self.name, &name)?;
         self.finished = true;
-        Ok(SnapshotFile { home: self.snapshots.clone(), name, bytes: self.out.bytes, state })
+        Ok(name)
     }
 }
 
@@ -291,8 +303,10 @@ fn covered(name: &str) -> Option<u64> {
 impl Snapshots {
     /// Index that the snapshot before the newest covers, if there is one: above it the log is kept.
     pub fn previous_covered(&self) -> Option<u64> {
-        let names = self.inner.files.list().ok()?;
-        let mut covered: Vec<u64> = names.iter().filter(|name| name.ends_with(SUFFIX)).filter_map(|name| covered(name)).collect();
+        let mut names = self.inner.files.list().ok()?;
+        let refused = self.inner.refused.lock();
+        names.retain(|name| name.ends_with(SUFFIX) && !refused.contains(name));
+        let mut covered: Vec<u64> = names.iter().filter_map(|name| covered(name)).collect();
         covered.sort_unstable_by(|a, b| b.cmp(a));
         covered.get(1).copied()
     }
