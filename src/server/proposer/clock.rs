@@ -32,13 +32,13 @@ struct Reading {
 }
 
 impl Clock {
-    /// Starts at `state_ms`, the state's clock with the whole log before this term applied.
-    pub fn take_over(term: u64, state_ms: u64) -> Self {
+    /// Starts at `state_ms`, the state's clock with the whole log before this term applied, at this moment.
+    pub fn take_over(term: u64, state_ms: u64, now: Instant) -> Self {
         Self {
             term,
             reading: Mutex::new(Reading {
                 at: Duration::from_millis(state_ms),
-                looked: Instant::now(),
+                looked: now,
                 paused: Duration::ZERO,
             }),
         }
@@ -51,18 +51,70 @@ impl Clock {
 
     /// The clock now, in milliseconds.
     pub fn now_ms(&self) -> u64 {
-        let mut reading = self.reading.lock();
-        let now = Instant::now();
-        let gap = now.saturating_duration_since(reading.looked);
-        let counted = if gap > PULSE + LATE_MAX { PULSE } else { gap };
-        reading.at += counted;
-        reading.paused += gap - counted;
-        reading.looked = now;
-        u64::try_from(reading.at.as_millis()).unwrap_or(u64::MAX)
+        self.look(Instant::now())
     }
 
     /// How much time was left out since this node took over.
     pub fn paused(&self) -> Duration {
         self.reading.lock().paused
+    }
+
+    fn look(&self, now: Instant) -> u64 {
+        let mut reading = self.reading.lock();
+        let gap = now.saturating_duration_since(reading.looked);
+        let counted = if gap > PULSE + LATE_MAX { PULSE } else { gap };
+        reading.at += counted;
+        reading.paused += gap - counted;
+        // Two looks may come in another order than their readings of the time.
+        reading.looked = reading.looked.max(now);
+        u64::try_from(reading.at.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn it_goes_on_from_the_states_clock() {
+        let start = Instant::now();
+        let clock = Clock::take_over(3, 10_000, start);
+        assert_eq!(clock.look(start), 10_000);
+        assert_eq!(clock.look(start + 40 * MS), 10_040);
+        assert_eq!(clock.look(start + 90 * MS), 10_090);
+        assert_eq!(clock.term(), 3);
+    }
+
+    #[test]
+    fn a_pause_is_left_out_whoever_looks_first() {
+        let start = Instant::now();
+        let clock = Clock::take_over(1, 0, start);
+        assert_eq!(clock.look(start + 50 * MS), 50);
+        // Stopped for a minute; a stamp is asked for before the pulse comes.
+        let resumed = start + 60_050 * MS;
+        assert_eq!(clock.look(resumed), 100);
+        assert_eq!(clock.paused(), 59_950 * MS);
+        assert_eq!(clock.look(resumed + 50 * MS), 150);
+    }
+
+    #[test]
+    fn the_delays_of_a_busy_machine_count() {
+        let start = Instant::now();
+        let clock = Clock::take_over(1, 0, start);
+        assert_eq!(clock.look(start + PULSE + LATE_MAX), 300);
+        assert_eq!(clock.paused(), Duration::ZERO);
+        assert_eq!(clock.look(start + 2 * (PULSE + LATE_MAX) + MS), 350);
+        assert_eq!(clock.paused(), 251 * MS);
+    }
+
+    #[test]
+    fn looks_that_overtake_each_other_count_no_time_twice() {
+        let start = Instant::now();
+        let clock = Clock::take_over(1, 0, start);
+        assert_eq!(clock.look(start + 20 * MS), 20);
+        assert_eq!(clock.look(start + 10 * MS), 20);
+        assert_eq!(clock.look(start + 30 * MS), 30);
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ringfence_core::{Entry, query::Stats};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Consensus, Inner,
@@ -66,7 +66,7 @@ async fn take_over(inner: &Inner, node: &Arc<dyn Consensus>, term: u64) -> Arc<C
                     state_ms,
                     "leading; the clock goes on from where the log ends"
                 );
-                return Arc::new(Clock::take_over(term, state_ms));
+                return Arc::new(Clock::take_over(term, state_ms, Instant::now()));
             }
             Err(error) => {
                 tracing::debug!(term, %error, "not yet confirmed as leader");

@@ -1,1 +1,495 @@
+//! The proposer on a consensus that the test plays.
 
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::join_all;
+use parking_lot::Mutex;
+use ringfence_core::{
+    Command, Entry, Op, Put, Refusal, Reply, Request, RequestId, SessionId, Txn,
+    query::{Session, Stats},
+};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::yield_now,
+};
+
+use super::{Consensus, Proposer, Replies, WriteError, queue};
+use crate::{
+    raft::{ForwardError, Leadership, ProposeError, Proposed, ReadIndexError},
+    reader::{ReadError, Reader},
+    replica::Replica,
+    stopping::Stopping,
+};
+
+/// A member whose log is never lost and whose leadership and failures are what the test says.
+struct Fake {
+    replica: Arc<Replica>,
+    leadership: Mutex<Leadership>,
+    changed: Notify,
+    /// What the next proposals end in, each after being applied if so marked.
+    failures: Mutex<VecDeque<(ProposeError, bool)>>,
+    forward_failures: Mutex<VecDeque<ForwardError>>,
+    /// Proposals pass one by one while there are permits.
+    gate: Semaphore,
+    entries: Mutex<Vec<Entry>>,
+    forwarded: Mutex<Vec<(u64, usize)>>,
+    read_rounds: Mutex<usize>,
+}
+
+#[async_trait]
+impl Consensus for Fake {
+    async fn propose(&self, entry: Entry) -> Result<Proposed, ProposeError> {
+        self.gate.acquire().await.unwrap().forget();
+        let failure = match entry.requests.is_empty() {
+            true => None,
+            false => self.failures.lock().pop_front(),
+        };
+        if matches!(failure, Some((_, false))) {
+            return Err(failure.unwrap().0);
+        }
+        let replies = self.apply(&entry);
+        match failure {
+            Some((error, _)) => Err(error),
+            None => Ok(Proposed {
+                index: self.replica.applied(),
+                term: 1,
+                replies,
+            }),
+        }
+    }
+
+    async fn read_index(&self) -> Result<u64, ReadIndexError> {
+        *self.read_rounds.lock() += 1;
+        yield_now().await;
+        match self.leadership.lock().is_me {
+            true => Ok(self.replica.applied()),
+            false => Err(ReadIndexError::NotLeader { leader: None }),
+        }
+    }
+
+    async fn forward_propose(
+        &self,
+        to: u64,
+        requests: Vec<Request>,
+        _: Duration,
+    ) -> Result<Vec<Result<Reply, Refusal>>, ForwardError> {
+        self.forwarded.lock().push((to, requests.len()));
+        if let Some(error) = self.forward_failures.lock().pop_front() {
+            return Err(error);
+        }
+        Ok(self.apply(&Entry {
+            requests,
+            ..Entry::default()
+        }))
+    }
+
+    async fn forward_read_index(&self, _: u64, _: Duration) -> Result<u64, ForwardError> {
+        Ok(self.replica.applied())
+    }
+
+    fn leadership(&self) -> Leadership {
+        *self.leadership.lock()
+    }
+
+    async fn leadership_changed(&self, seen: &Leadership) -> Leadership {
+        loop {
+            let changed = self.changed.notified();
+            let now = self.leadership();
+            if now != *seen {
+                return now;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Fake {
+    fn apply(&self, entry: &Entry) -> Replies {
+        let mut entries = self.entries.lock();
+        entries.push(entry.clone());
+        self.replica
+            .apply(self.replica.applied() + 1, Some(entry))
+            .replies
+    }
+
+    fn lead(&self, leadership: Leadership) {
+        *self.leadership.lock() = leadership;
+        self.changed.notify_waiters();
+    }
+
+    /// Requests of each entry that isn't a tick.
+    fn batches(&self) -> Vec<usize> {
+        self.entries
+            .lock()
+            .iter()
+            .map(|entry| entry.requests.len())
+            .filter(|&len| len > 0)
+            .collect()
+    }
+}
+
+const NOBODY: Leadership = Leadership {
+    term: 1,
+    leader: None,
+    is_me: false,
+};
+const ME: Leadership = Leadership {
+    term: 1,
+    leader: Some(1),
+    is_me: true,
+};
+const OTHER: Leadership = Leadership {
+    term: 1,
+    leader: Some(2),
+    is_me: false,
+};
+
+struct World {
+    fake: Arc<Fake>,
+    proposer: Proposer,
+    reader: Reader,
+    stopping: Stopping,
+}
+
+fn world(leadership: Leadership, permits: usize) -> World {
+    let replica = Replica::new();
+    let fake = Arc::new(Fake {
+        replica: replica.clone(),
+        leadership: Mutex::new(leadership),
+        changed: Notify::new(),
+        failures: Mutex::default(),
+        forward_failures: Mutex::default(),
+        gate: Semaphore::new(permits),
+        entries: Mutex::default(),
+        forwarded: Mutex::default(),
+        read_rounds: Mutex::default(),
+    });
+    let stopping = Stopping::new();
+    let proposer = Proposer::new(replica.clone(), stopping.clone());
+    let reader = Reader::new(replica, &proposer, stopping.clone());
+    proposer.start(fake.clone());
+    World {
+        fake,
+        proposer,
+        reader,
+        stopping,
+    }
+}
+
+fn put(key: &str) -> Request {
+    let put = Put {
+        key: Bytes::copy_from_slice(key.as_bytes()),
+        value: Bytes::from_static(b"value"),
+        session: None,
+        sequential: false,
+        prev: false,
+    };
+    Command::Txn(Txn {
+        then: vec![Op::Put(put)],
+        ..Txn::default()
+    })
+    .into()
+}
+
+fn open(id: u64) -> Request {
+    Command::OpenSession {
+        id: SessionId(id),
+        ttl_ms: 10_000,
+        owner: String::new(),
+    }
+    .into()
+}
+
+/// The revision that a put made.
+fn revision(reply: &Result<Reply, Refusal>) -> u64 {
+    match reply {
+        Ok(Reply::Txn(reply)) => reply.revision,
+        other => panic!("not the reply to a put: {other:?}"),
+    }
+}
+
+async fn settle() {
+    for _ in 0..100 {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn each_caller_gets_its_own_replies() {
+    let world = world(ME, 1 << 20);
+    let asked = (0..100u64).map(|i| {
+        let proposer = world.proposer.clone();
+        async move {
+            let requests = (0..=i % 3).map(|j| put(&format!("{i}/{j}"))).collect();
+            let replies = proposer.propose(requests).await.unwrap();
+            (i, replies)
+        }
+    });
+    let mut revisions = Vec::new();
+    for (i, replies) in join_all(asked).await {
+        assert_eq!(replies.len() as u64, i % 3 + 1);
+        revisions.extend(replies.iter().map(revision));
+    }
+    revisions.sort_unstable();
+    assert_eq!(revisions, (1..=revisions.len() as u64).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn writes_that_come_while_entries_are_on_the_way_leave_together() {
+    let world = world(ME, 0);
+    let asked = (0..100).map(|i| {
+        let proposer = world.proposer.clone();
+        tokio::spawn(async move { proposer.propose_one(put(&format!("{i}"))).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    settle().await;
+    world.fake.gate.add_permits(1 << 20);
+    for asked in asked {
+        asked.await.unwrap().unwrap().unwrap();
+    }
+    let batches = world.fake.batches();
+    assert_eq!(batches.iter().sum::<usize>(), 100);
+    assert!(
+        batches.len() <= super::dispatch::RUNNERS_MAX + 1,
+        "{batches:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_entry_is_bounded_in_requests_and_in_bytes() {
+    let queue = queue::Queue::default();
+    for i in 0..1000 {
+        let (answer, _) = tokio::sync::oneshot::channel();
+        let group = queue::Group::new(vec![put(&format!("{i}"))], false, super::PATIENCE, answer);
+        assert!(queue.push(group).is_ok());
+    }
+    assert_eq!(queue.gather().len(), queue::ENTRY_REQUESTS_MAX);
+    let rest = queue.gather();
+    assert_eq!(rest.len(), 1000 - queue::ENTRY_REQUESTS_MAX);
+    queue.put_back(rest);
+    assert_eq!(
+        queue.take_where(|_| true).len(),
+        1000 - queue::ENTRY_REQUESTS_MAX
+    );
+    assert!(queue.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_surely_not_done_is_done_later() {
+    let world = world(ME, 1 << 20);
+    world
+        .fake
+        .failures
+        .lock()
+        .push_back((ProposeError::NotLeader { leader: None }, false));
+    let reply = world.proposer.propose_one(put("a")).await.unwrap();
+    assert_eq!(revision(&reply), 1);
+    assert_eq!(world.fake.batches(), [1]);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_done_again() {
+    let world = world(ME, 1 << 20);
+    world
+        .fake
+        .failures
+        .lock()
+        .push_back((ProposeError::Unknown, true));
+    assert_eq!(
+        world.proposer.propose_one(put("a")).await,
+        Err(WriteError::Unknown)
+    );
+    settle().await;
+    assert_eq!(world.fake.batches(), [1]);
+}
+
+#[tokio::test]
+async fn what_may_be_done_twice_is_done_again() {
+    let world = world(ME, 1 << 20);
+    world.proposer.propose_one(open(7)).await.unwrap().unwrap();
+    world
+        .fake
+        .failures
+        .lock()
+        .push_back((ProposeError::Unknown, true));
+    let id = Some(RequestId {
+        session: SessionId(7),
+        sequence: 1,
+    });
+    let reply = world
+        .proposer
+        .propose_one(Request { id, ..put("a") })
+        .await
+        .unwrap();
+    assert_eq!(revision(&reply), 1, "the retry gets the first answer");
+    assert_eq!(world.fake.replica.revision(), 1);
+    assert_eq!(world.fake.batches(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_follower_forwards_and_a_leader_does_not() {
+    let world = world(OTHER, 1 << 20);
+    world
+        .fake
+        .forward_failures
+        .lock()
+        .push_back(ForwardError::Unreachable(String::new()));
+    let reply = world.proposer.propose_one(put("a")).await.unwrap();
+    assert_eq!(revision(&reply), 1);
+    assert_eq!(*world.fake.forwarded.lock(), [(2, 1), (2, 1)]);
+    world
+        .fake
+        .forward_failures
+        .lock()
+        .push_back(ForwardError::Unknown(String::new()));
+    assert_eq!(
+        world.proposer.propose_one(put("a")).await,
+        Err(WriteError::Unknown)
+    );
+    // What others forward goes no further.
+    assert_eq!(
+        world.proposer.propose_here(vec![put("a")]).await,
+        Err(WriteError::NoLeader)
+    );
+    world.fake.lead(ME);
+    assert_eq!(
+        revision(&world.proposer.propose_here(vec![put("a")]).await.unwrap()[0]),
+        2
+    );
+    assert_eq!(world.fake.forwarded.lock().len(), 3);
+}
+
+#[tokio::test]
+async fn a_write_waits_for_a_leader_and_gives_up_without_one() {
+    let world = world(NOBODY, 1 << 20);
+    let patience = Duration::from_millis(1);
+    let given_up = world.proposer.submit(vec![put("a")], false, patience).await;
+    assert_eq!(given_up, Err(WriteError::NoLeader));
+    let proposer = world.proposer.clone();
+    let waiting = tokio::spawn(async move { proposer.propose_one(put("a")).await });
+    settle().await;
+    world.fake.lead(ME);
+    assert_eq!(revision(&waiting.await.unwrap().unwrap()), 1);
+}
+
+#[tokio::test]
+async fn too_much_waiting_is_refused_at_once_and_a_stop_answers_all() {
+    let world = world(NOBODY, 0);
+    let group = || {
+        (0..queue::ENTRY_REQUESTS_MAX)
+            .map(|_| put("a"))
+            .collect::<Vec<_>>()
+    };
+    let waiting: Vec<_> = (0..queue::WAITING_REQUESTS_MAX / queue::ENTRY_REQUESTS_MAX)
+        .map(|_| {
+            let proposer = world.proposer.clone();
+            tokio::spawn(async move { proposer.propose(group()).await })
+        })
+        .collect();
+    settle().await;
+    let refused = world.proposer.propose_one(put("a")).await;
+    assert!(
+        matches!(refused, Err(WriteError::Overloaded { .. })),
+        "{refused:?}"
+    );
+    world.stopping.stop();
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap(), Err(WriteError::Stopping));
+    }
+    assert_eq!(
+        world.proposer.propose_one(put("a")).await,
+        Err(WriteError::Stopping)
+    );
+}
+
+#[tokio::test]
+async fn renewals_that_come_together_are_one_request() {
+    let world = world(ME, 1 << 20);
+    for id in [3, 5] {
+        world.proposer.propose_one(open(id)).await.unwrap().unwrap();
+    }
+    let renewed = join_all([
+        world.proposer.renew(vec![SessionId(5), SessionId(4)]),
+        world
+            .proposer
+            .renew(vec![SessionId(3), SessionId(5), SessionId(5)]),
+    ])
+    .await;
+    let alive = Some(10_000);
+    assert_eq!(
+        renewed,
+        [Ok(vec![alive, None]), Ok(vec![alive, alive, alive])]
+    );
+    let entries = world.fake.entries.lock();
+    let last = &entries
+        .iter()
+        .rfind(|entry| !entry.requests.is_empty())
+        .unwrap()
+        .requests;
+    let ids = vec![SessionId(3), SessionId(4), SessionId(5)];
+    assert_eq!(*last, [Request::from(Command::RenewSessions { ids })]);
+}
+
+#[tokio::test]
+async fn time_passes_in_the_state_while_nothing_is_written() {
+    let world = world(ME, 1 << 20);
+    let session = Command::OpenSession {
+        id: SessionId(9),
+        ttl_ms: 500,
+        owner: String::new(),
+    };
+    world
+        .proposer
+        .propose_one(session.into())
+        .await
+        .unwrap()
+        .unwrap();
+    let opened = world.fake.replica.read(&Stats).unwrap().clock_ms;
+    let mut index = world.fake.replica.applied();
+    while world.fake.replica.read(&Session(SessionId(9))).is_ok() {
+        index += 1;
+        world.fake.replica.wait_applied(index).await;
+    }
+    assert!(
+        world.fake.replica.read(&Stats).unwrap().clock_ms >= opened + 500,
+        "it never expires before its time"
+    );
+}
+
+#[tokio::test]
+async fn a_new_leader_goes_on_from_the_clock_in_the_log() {
+    let world = world(NOBODY, 1 << 20);
+    world.fake.apply(&Entry {
+        clock_ms: 123_456,
+        ..Entry::default()
+    });
+    world.fake.lead(ME);
+    world.proposer.propose_one(put("a")).await.unwrap().unwrap();
+    let stamp = world.fake.entries.lock().last().unwrap().clock_ms;
+    assert!(stamp >= 123_456, "{stamp}");
+}
+
+#[tokio::test]
+async fn reads_that_come_together_share_a_round() {
+    let world = world(ME, 1 << 20);
+    world.proposer.propose_one(put("a")).await.unwrap().unwrap();
+    let before = *world.fake.read_rounds.lock();
+    let reads = join_all((0..100).map(|_| world.reader.linearizable())).await;
+    assert!(reads.iter().all(Result::is_ok));
+    let rounds = *world.fake.read_rounds.lock() - before;
+    assert!(rounds <= 10, "{rounds} rounds for a hundred reads");
+}
+
+#[tokio::test]
+async fn a_read_here_is_refused_where_another_leads_and_ends_with_the_server() {
+    let world = world(OTHER, 1 << 20);
+    assert_eq!(world.reader.index_here().await, Err(ReadError::NoLeader));
+    assert_eq!(world.reader.linearizable().await, Ok(()));
+    let reader = world.reader.clone();
+    let waiting = tokio::spawn(async move { reader.at_least(1000).await });
+    settle().await;
+    world.stopping.stop();
+    assert_eq!(waiting.await.unwrap(), Err(ReadError::Stopping));
+}
