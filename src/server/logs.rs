@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 
 /// What the crates below us tell at `info` is of use to their authors only.
 const QUIET: &str =
-    "openraft=warn,sled=warn,h2=warn,hyper=warn,hyper_util=warn,tower=warn,tonic=warn";
+    "openraft=error,sled=warn,h2=warn,hyper=warn,hyper_util=warn,tower=warn,tonic=warn";
 
 /// Starts logging. Call it once.
 pub fn start(settings: &Settings) {

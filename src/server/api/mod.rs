@@ -13,6 +13,8 @@ pub mod kv;
 pub mod lock;
 pub mod parts;
 pub mod session;
+#[cfg(test)]
+mod tests;
 mod waiting;
 pub mod watch;
 mod withdrawals;
