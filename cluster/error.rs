@@ -22,7 +22,7 @@ pub enum ClusterError {
         looked: Vec<PathBuf>,
     },
     /// The cluster has no node of this number.
-    #[error("there is no node {id}; the nodes are {}", known.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("there is no node {id}; {}", there_are(known))]
     NoSuchNode {
         /// What was asked for.
         id: u64,
@@ -107,5 +107,13 @@ impl ClusterError {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+fn there_are(known: &[u64]) -> String {
+    let known: Vec<String> = known.iter().map(u64::to_string).collect();
+    match known.as_slice() {
+        [] => "the cluster was never started".to_owned(),
+        known => format!("the nodes are {}", known.join(", ")),
     }
 }
