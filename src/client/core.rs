@@ -19,10 +19,10 @@ use crate::pool::Pool;
 use crate::route::{self, Address, Router, Toward};
 use crate::verdict::{Subject, Trouble, Verdict, judge};
 
-/// One attempt of a call that may be repeated gets a quarter of its time, within these, so that a member that hangs
-/// doesn't use it up.
-const ATTEMPT_MIN: Duration = Duration::from_millis(500);
-const ATTEMPT_MAX: Duration = Duration::from_secs(3);
+/// How long a member may take for the first attempt of a call that may be repeated: about as long as a change of leaders
+/// takes. It doubles with each attempt up to the other: a member that hangs is left soon, one that is slow isn't given up.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
+const ATTEMPT_MAX: Duration = Duration::from_secs(4);
 /// Members are asked who leads no more often.
 const REFRESH_PAUSE: Duration = Duration::from_millis(200);
 /// How long one member may take to say who leads.
@@ -78,11 +78,13 @@ impl Plan {
         self
     }
 
-    fn attempt_timeout(&self, now: Instant) -> Duration {
+    /// The time for the attempt with this number, from 1 on.
+    fn attempt_timeout(&self, number: u32, now: Instant) -> Duration {
         let left = self.deadline.saturating_duration_since(now);
+        let doublings = number.saturating_sub(1).min(8);
         match self.safety {
             Safety::Once => left,
-            _ => left.min((left / 4).clamp(ATTEMPT_MIN, ATTEMPT_MAX)),
+            _ => left.min((ATTEMPT_MIN * (1 << doublings)).min(ATTEMPT_MAX)),
         }
     }
 }
@@ -161,7 +163,7 @@ impl Core {
                 Err(error) => return Err(attempts.failure(error)),
             };
             let sent = Moment::now();
-            let timeout = plan.attempt_timeout(sent.instant);
+            let timeout = plan.attempt_timeout(attempts.made, sent.instant);
             let mut message = Request::new(request.clone());
             message.set_timeout(timeout);
             let verdict = match tokio::time::timeout(timeout, ask(channel, message)).await {
@@ -402,5 +404,28 @@ impl<'a> Attempts<'a> {
             Error::Unavailable { message }
         };
         self.failure(error)
+    }
+}
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn attempts_get_more_time_each_and_never_more_than_is_left() {
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        let plan = Plan::read("test", now + second * 10);
+        let times: Vec<Duration> = (1..=4)
+            .map(|number| plan.attempt_timeout(number, now))
+            .collect();
+        assert_eq!(times, [second, second * 2, second * 4, second * 4]);
+        assert_eq!(plan.attempt_timeout(9, now + second * 9), second);
+        let once = Plan::write("test", Safety::Once, now + second * 10);
+        assert_eq!(
+            once.attempt_timeout(1, now),
+            second * 10,
+            "it can't be repeated, so it may as well wait"
+        );
     }
 }

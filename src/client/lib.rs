@@ -1,4 +1,48 @@
 //! The Ringfence client: fenced locks, leader latches, watches, keys.
+//!
+//! ```no_run
+//! # async fn example() -> ringfence_client::Result<()> {
+//! use ringfence_client::{Client, LOCAL_ENDPOINTS, Op, Txn};
+//!
+//! let client = Client::connect(LOCAL_ENDPOINTS).await?;
+//! let guard = client.lock("orders").acquire().await?;
+//! let txn = Txn::new()
+//!     .when_holds("orders", guard.token())
+//!     .then(Op::put("orders/last", "4711"));
+//! assert!(client.kv().txn(txn).await?.succeeded);
+//! guard.release().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! - **Nothing is done twice.** A call is repeated only where that is safe: reads; writes that are the same done twice, such
+//!   as claims; writes that surely weren't done; and writes through [`Session::kv`], which carry a number by which the
+//!   cluster knows them again. A plain write whose answer was lost is [`Error::Unknown`], never repeated.
+//! - **What is held here is held in the cluster.** A session's lease is counted from the moment its last acknowledged
+//!   renewal was *sent*, less an allowance for clocks' drift. [`LockGuard::is_valid`] and
+//!   [`LeaderLatch::has_leadership`] end before the cluster could give the lock or the leadership to somebody else, as
+//!   long as clocks' rates differ by less than the allowance. Beyond that the fencing token protects what the lock
+//!   protects.
+//! - **A watch misses nothing and doubles nothing**, over broken connections and dead members: see [`Watcher`].
+//! - **What is dropped is given up.** A guard, a session, a latch, or the future of a wait that is dropped releases what it
+//!   had in the background; each also has a call that says when that is done.
+//! - **Every future is cancel safe** in that dropping it leaks nothing. A write that was sent may still be done.
+//!
+//! # Words
+//!
+//! A *session* is this program's proof of being alive; keys and claims bound to it go when it ends. A *claim* is a place
+//! in the queue of a lock or of an election; the oldest owns it. Its *token* is greater than every token granted before. A
+//! *revision* counts the changes of all keys.
+//!
+//! # The way of a call
+//!
+//! A call picks a member (`route`): the leader for writes, this client's home for reads. It is asked on a connection for
+//! short calls or, if it stays open, on one for long ones (`pool`). What an answer means is judged in one place
+//! (`verdict`), and whether to ask again in another (`core`). Waits in a queue move to another member and keep their place
+//! (`wait`). One task renews all sessions on one stream (`renewer`), counting leases by `lease`; one does what destructors
+//! leave behind (`chores`); each watcher and each observer has one (`follow`, `election`).
 
 mod backoff;
 mod cell;

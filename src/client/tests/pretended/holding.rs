@@ -209,13 +209,7 @@ async fn a_release_that_is_repeated_knows_its_first_attempt() {
     // One that somebody else took away is told apart.
     let guard = client.lock("l").session(&session).acquire().await.unwrap();
     world.release(&name("l"), |_| true);
-    let error = loop {
-        // Faults that are left over from before come first.
-        match guard.release().await {
-            Ok(()) => panic!("released what was not held"),
-            Err(error) => break error,
-        }
-    };
+    let error = guard.release().await.unwrap_err();
     assert!(
         matches!(error, Error::NotHeld { .. } | Error::Unknown { .. }),
         "{error:?}"
@@ -281,9 +275,9 @@ async fn an_observer_goes_on_over_members_that_die() {
     let client = client(&nodes).await;
     let mut observer = client.election("e").observe();
     assert_eq!(observer.next().await.unwrap().unwrap().leader, None);
-    for round in 0..3 {
+    for node in &mut nodes {
         let session = world.open(1000);
-        nodes[round].kill();
+        node.kill();
         let claim = world
             .claim(&name("e"), session, &Bytes::new(), &Bytes::new())
             .unwrap();
@@ -291,6 +285,6 @@ async fn an_observer_goes_on_over_members_that_die() {
         assert_eq!(view.leader.unwrap().token, claim.token);
         world.close(session).unwrap();
         assert_eq!(observer.next().await.unwrap().unwrap().leader, None);
-        nodes[round].restart();
+        node.restart();
     }
 }
