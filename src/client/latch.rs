@@ -313,12 +313,13 @@ async fn stand_once(shared: &Shared) -> Result<()> {
         session: &session,
         bound: None,
     };
-    let request = |wait_ms| v1::ElectionCampaignRequest {
+    let request = |wait_ms, attempt| v1::ElectionCampaignRequest {
         name: shared.name.clone(),
         session_id: session.id(),
         suffix: Bytes::new(),
         value: shared.value.lock().clone(),
         wait_ms,
+        attempt,
     };
     let answer = wait.granted(request, |channel, request| async move {
         ElectionClient::new(channel).campaign(request).await

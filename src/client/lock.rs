@@ -1,5 +1,6 @@
 //! Taking locks: exclusive, shared, semaphores.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -124,7 +125,7 @@ impl Lock {
         // Closing an own session takes the claim along.
         let mut undone = (!own).then(|| lock.client.leave(wait.withdrawal(&lock.name, &suffix)));
         let (mode, permits) = lock_mode(lock.mode);
-        let request = |wait_ms| v1::LockAcquireRequest {
+        let request = |wait_ms, attempt| v1::LockAcquireRequest {
             name: lock.name.clone(),
             session_id: session.id(),
             suffix: suffix.clone(),
@@ -132,6 +133,7 @@ impl Lock {
             permits,
             value: lock.value.clone(),
             wait_ms,
+            attempt,
         };
         let answer = wait.granted(request, |channel, request| async move {
             LockClient::new(channel).acquire(request).await
@@ -170,13 +172,18 @@ impl Lock {
             mode: mode.into(),
             permits,
             value: lock.value.clone(),
+            attempt: 0,
         };
+        // A member that withdraws an attempt that was given up can't hit a later one.
+        let attempts = AtomicU64::new(0);
+        let attempts = &attempts;
         let plan = lock.client.write("try to acquire", Safety::Idempotent);
         let plan = plan.about(session.id(), 0);
         let answer = lock
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
+            .call(plan, request, |channel, mut request| async move {
+                request.get_mut().attempt = attempts.fetch_add(1, Ordering::Relaxed) + 1;
                 LockClient::new(channel).try_acquire(request).await
             });
         let mut settled = || undone.as_mut().into_iter().for_each(Undone::done);

@@ -51,11 +51,11 @@ enum Turn<A> {
 }
 
 impl Wait<'_> {
-    /// Waits until the claim is granted. `request` makes the request, given the milliseconds left (0: no bound); `ask`
-    /// makes the call.
+    /// Waits until the claim is granted. `request` makes the request, given the milliseconds left (0: no bound) and the
+    /// number of the attempt; `ask` makes the call.
     pub(crate) async fn granted<Q, A, F>(
         &self,
-        request: impl Fn(u64) -> Q,
+        request: impl Fn(u64, u64) -> Q,
         ask: impl Fn(Channel, Request<Q>) -> F,
     ) -> Result<A>
     where
@@ -83,7 +83,7 @@ impl Wait<'_> {
             number += 1;
             let place = core.pool.long(&address)?;
             let bound_ms = left.map_or(0, |left| crate::convert::millis(left).max(1));
-            let mut message = Request::new(request(bound_ms));
+            let mut message = Request::new(request(bound_ms, number));
             if let Some(left) = left {
                 message.set_timeout(left + GRACE);
             }

@@ -7,7 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::check::check_limit;
-use crate::command::{Claim, Mode, SessionId, Token, Which};
+use crate::command::{ATTEMPT_DRAWN, Claim, Mode, SessionId, Token, Which};
 use crate::keyspace::{Written, name as readable};
 use crate::limits::SESSION_KEYS_MAX;
 use crate::outcome::{ClaimView, Reply};
@@ -61,7 +61,8 @@ impl Step<'_> {
                 token: in_front,
             });
         }
-        if place.attempt != claim.attempt {
+        // A request that was overtaken, by one that its client sent later elsewhere, must not make itself the one that is withdrawn.
+        if claim.attempt > place.attempt || claim.attempt >= ATTEMPT_DRAWN {
             self.state
                 .queues
                 .set_attempt(&claim.name, token, claim.attempt);

@@ -136,6 +136,9 @@ pub enum Which {
     },
 }
 
+/// From here on attempts are drawn at random, for clients that don't number them.
+pub const ATTEMPT_DRAWN: u64 = 1 << 63;
+
 /// A claim on a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -149,7 +152,8 @@ pub struct Claim {
     pub mode: Mode,
     /// Published with the claim.
     pub value: Bytes,
-    /// Random number of this attempt at waiting. Claiming again replaces it.
+    /// Number of this attempt at waiting. Claiming again with a greater one replaces it; a smaller one comes from a request
+    /// that was overtaken, and leaves it. One of [`ATTEMPT_DRAWN`] or above has no order, and always replaces it.
     pub attempt: u64,
     /// Refuse with [`crate::Refusal::LockHeld`] instead of waiting, leaving nothing behind.
     pub only_if_free: bool,

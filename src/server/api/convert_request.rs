@@ -9,7 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use ringfence_core::{
     Command, Compare, Mode, Op, Put, Refusal, Relation, Request, RequestId, Revision, SessionId,
-    Span, Target, Txn, limits,
+    Span, Target, Txn,
+    command::ATTEMPT_DRAWN,
+    limits,
     query::{Range, Select},
 };
 use ringfence_proto::v1;
@@ -154,6 +156,14 @@ pub fn wait(wait_ms: u64) -> Result<Option<Duration>, Status> {
             actual: wait_ms,
         })),
         wait_ms => Ok(Some(Duration::from_millis(wait_ms))),
+    }
+}
+
+/// The number of an attempt at a claim. A client that doesn't number its attempts gets one without an order.
+pub fn attempt(number: u64) -> u64 {
+    match number {
+        0 => rand::random::<u64>() | ATTEMPT_DRAWN,
+        number => number & !ATTEMPT_DRAWN,
     }
 }
 

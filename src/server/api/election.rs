@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    convert_request::{Freshness, freshness, session_id, wait},
+    convert_request::{Freshness, attempt, freshness, session_id, wait},
     errors::{no_leader, refused, stopping, unexpected_reply},
     parts::Parts,
     waiting::acquire,
@@ -79,7 +79,7 @@ impl election_server::Election for Election {
             name: request.name,
             suffix: request.suffix,
             value: request.value,
-            attempt: rand::random(),
+            attempt: attempt(request.attempt),
             only_if_free: false,
         };
         let view = acquire(&self.parts, claim, patience).await?;

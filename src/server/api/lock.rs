@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    convert_request::{Freshness, freshness, mode, page, session_id, wait},
+    convert_request::{Freshness, attempt, freshness, mode, page, session_id, wait},
     errors::unexpected_reply,
     parts::Parts,
     waiting::acquire,
@@ -64,7 +64,7 @@ impl lock_server::Lock for Lock {
             name: request.name,
             suffix: request.suffix,
             value: request.value,
-            attempt: rand::random(),
+            attempt: attempt(request.attempt),
             only_if_free: false,
         };
         acquire(&self.parts, claim, patience)
@@ -83,7 +83,7 @@ impl lock_server::Lock for Lock {
             name: request.name,
             suffix: request.suffix,
             value: request.value,
-            attempt: rand::random(),
+            attempt: attempt(request.attempt),
             only_if_free: true,
         };
         acquire(&self.parts, claim, None)
