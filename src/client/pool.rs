@@ -20,8 +20,12 @@ const LONG_CALLS_MAX: usize = 100;
 /// Notices a peer that is gone without a word, also on a connection on which nothing else is sent.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Bytes unread on one stream: small against the connection's, so that streams that aren't read stall only themselves.
-const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+/// Bytes on their way of one long call: few against the connection's, so that streams that aren't read stall only
+/// themselves.
+const LONG_WINDOW_BYTES: u32 = 128 * 1024;
+/// Bytes on their way of one short call: the largest usual answer, so that it doesn't wait for far members to hear that
+/// there is room.
+const SHORT_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
 #[derive(Debug)]
@@ -70,7 +74,7 @@ impl Pool {
         if let Some(channel) = &connections.short {
             return Ok(channel.clone());
         }
-        let channel = self.channel(address)?;
+        let channel = self.channel(address, SHORT_WINDOW_BYTES)?;
         connections.short = Some(channel.clone());
         Ok(channel)
     }
@@ -86,7 +90,7 @@ impl Pool {
             Some(lane) => (lane.channel.clone(), lane.open.clone()),
             None => {
                 let lane = Lane {
-                    channel: self.channel(address)?,
+                    channel: self.channel(address, LONG_WINDOW_BYTES)?,
                     open: Arc::default(),
                 };
                 let pair = (lane.channel.clone(), lane.open.clone());
@@ -105,7 +109,7 @@ impl Pool {
             .retain(|address, _| addresses.contains(address));
     }
 
-    fn channel(&self, address: &Address) -> Result<Channel> {
+    fn channel(&self, address: &Address, window: u32) -> Result<Channel> {
         let endpoint =
             Endpoint::from_shared(address.to_string()).map_err(|error| Error::InvalidArgument {
                 message: format!("endpoint {address}: {error}"),
@@ -116,7 +120,7 @@ impl Pool {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_stream_window_size(window)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .connect_lazy())
     }
