@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_proto::v1::{
-    ClusterStatusRequest, ClusterStatusResponse, cluster_client::ClusterClient,
-};
+use ringfence_proto::v1::{ClusterStatusRequest, ClusterStatusResponse, cluster_client::ClusterClient};
 use tonic::transport::Endpoint;
 
 use crate::{error::ClusterError, node::Node};
@@ -17,30 +15,17 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// [`ClusterError::Rpc`] if it doesn't answer in time, or refuses.
-pub(crate) async fn status(
-    node: &Node,
-    local: bool,
-) -> Result<ClusterStatusResponse, ClusterError> {
-    let failed = |message: String| ClusterError::Rpc {
-        id: node.id(),
-        message,
-    };
+pub(crate) async fn status(node: &Node, local: bool) -> Result<ClusterStatusResponse, ClusterError> {
+    let failed = |message: String| ClusterError::Rpc { id: node.id(), message };
     let endpoint = Endpoint::from_shared(node.endpoint())
         .map_err(|error| failed(error.to_string()))?
         .connect_timeout(CONNECT_LIMIT)
         .timeout(ANSWER_LIMIT);
     // A paused node's system still accepts connections, so that only the limit ends the wait for its first words.
     let asked = async {
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|error| failed(chain(&error)))?;
-        let answer = ClusterClient::new(channel)
-            .status(ClusterStatusRequest { local })
-            .await;
-        answer
-            .map(tonic::Response::into_inner)
-            .map_err(|status| failed(status.message().to_owned()))
+        let channel = endpoint.connect().await.map_err(|error| failed(chain(&error)))?;
+        let answer = ClusterClient::new(channel).status(ClusterStatusRequest { local }).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| failed(status.message().to_owned()))
     };
     tokio::time::timeout(CONNECT_LIMIT + ANSWER_LIMIT, asked)
         .await
@@ -50,8 +35,5 @@ pub(crate) async fn status(
 /// An error with its causes; the transport's own says little.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

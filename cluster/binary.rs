@@ -15,19 +15,10 @@ pub const VARIABLE: &str = "RINGFENCED";
 pub fn find(name: &str, variable: &str) -> Result<PathBuf, ClusterError> {
     if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);
-        return if path.is_file() {
-            Ok(path)
-        } else {
-            Err(ClusterError::NoBinary { looked: vec![path] })
-        };
+        return if path.is_file() { Ok(path) } else { Err(ClusterError::NoBinary { looked: vec![path] }) };
     }
     let own = std::env::current_exe().unwrap_or_default();
-    let looked: Vec<PathBuf> = own
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|directory: &Path| directory.join(name))
-        .collect();
+    let looked: Vec<PathBuf> = own.ancestors().skip(1).take(2).map(|directory: &Path| directory.join(name)).collect();
     match looked.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
         None => Err(ClusterError::NoBinary { looked }),

@@ -128,14 +128,7 @@ impl Builder {
             fs::create_dir_all(&own).map_err(|error| ClusterError::io("create", &own, error))?;
             let config = own.join("config.toml");
             settings.save(&config)?;
-            nodes.push(Node::new(
-                settings,
-                config,
-                &own,
-                binary.clone(),
-                self.environment.clone(),
-                Keeping::WithUs,
-            ));
+            nodes.push(Node::new(settings, config, &own, binary.clone(), self.environment.clone(), Keeping::WithUs));
         }
         Ok(Cluster::new(nodes, directory, temporary, reserved))
     }
@@ -151,10 +144,7 @@ impl Builder {
     }
 }
 
-fn place(
-    nodes: usize,
-    ports: Ports,
-) -> Result<(Vec<MemberSettings>, Vec<ReservedPort>), ClusterError> {
+fn place(nodes: usize, ports: Ports) -> Result<(Vec<MemberSettings>, Vec<ReservedPort>), ClusterError> {
     match ports {
         Ports::From { client, peer } => Ok((members_from(nodes, client, peer), Vec::new())),
         Ports::Auto => {

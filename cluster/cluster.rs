@@ -11,9 +11,7 @@ use ringfence_proto::v1::ClusterStatusResponse;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::{
-    ask, builder::Builder, error::ClusterError, node::Node, ports::ReservedPort, process::Condition,
-};
+use crate::{ask, builder::Builder, error::ClusterError, node::Node, ports::ReservedPort, process::Condition};
 
 /// How long nodes may take to become ready. Far more than they need, so that a busy machine fails no test; a node that
 /// has died ends the wait at once.
@@ -49,24 +47,12 @@ impl Cluster {
         temporary: Option<TempDir>,
         reserved: Vec<ReservedPort>,
     ) -> Self {
-        Self {
-            nodes,
-            directory,
-            temporary,
-            reserved,
-            owned: true,
-        }
+        Self { nodes, directory, temporary, reserved, owned: true }
     }
 
     /// A cluster whose processes run on when this value goes.
     pub(crate) fn lasting(nodes: Vec<Node>, directory: PathBuf) -> Self {
-        Self {
-            nodes,
-            directory,
-            temporary: None,
-            reserved: Vec::new(),
-            owned: false,
-        }
+        Self { nodes, directory, temporary: None, reserved: Vec::new(), owned: false }
     }
 
     /// All nodes, by id.
@@ -80,10 +66,7 @@ impl Cluster {
     /// If there is none.
     pub fn node(&self, id: u64) -> Result<&Node, ClusterError> {
         let known = || self.nodes.iter().map(Node::id).collect();
-        self.nodes
-            .iter()
-            .find(|node| node.id() == id)
-            .ok_or_else(|| ClusterError::NoSuchNode { id, known: known() })
+        self.nodes.iter().find(|node| node.id() == id).ok_or_else(|| ClusterError::NoSuchNode { id, known: known() })
     }
 
     /// Where configuration, data and logs are.
@@ -151,23 +134,16 @@ impl Cluster {
     /// # Errors
     /// If one dies meanwhile, or that takes longer than [`READY_LIMIT`].
     pub async fn wait_ready(&self) -> Result<(), ClusterError> {
-        self.until(
-            "all running nodes agree on a leader",
-            &self.nodes,
-            || async {
-                let mut seen = None;
-                for node in self.nodes.iter().filter(|node| node.is_to_answer()) {
-                    let leader = led(node).await?;
-                    if *seen.get_or_insert(leader) != leader {
-                        return Err(format!(
-                            "node {} follows {leader}, others another",
-                            node.id()
-                        ));
-                    }
+        self.until("all running nodes agree on a leader", &self.nodes, || async {
+            let mut seen = None;
+            for node in self.nodes.iter().filter(|node| node.is_to_answer()) {
+                let leader = led(node).await?;
+                if *seen.get_or_insert(leader) != leader {
+                    return Err(format!("node {} follows {leader}, others another", node.id()));
                 }
-                Ok(())
-            },
-        )
+            }
+            Ok(())
+        })
         .await
     }
 
@@ -178,10 +154,7 @@ impl Cluster {
     pub async fn wait_node(&self, id: u64) -> Result<(), ClusterError> {
         let node = self.node(id)?;
         let what = format!("node {id} follows a leader");
-        self.until(&what, std::slice::from_ref(node), || async {
-            led(node).await.map(drop)
-        })
-        .await
+        self.until(&what, std::slice::from_ref(node), || async { led(node).await.map(drop) }).await
     }
 
     /// Waits until a majority of the nodes follow a leader who is one of them; answers its id.
@@ -191,11 +164,7 @@ impl Cluster {
     pub async fn leader(&self) -> Result<u64, ClusterError> {
         self.until("a majority follows one leader", &[], || async {
             let mut followed = Vec::new();
-            for node in self
-                .nodes
-                .iter()
-                .filter(|node| node.condition() == Condition::Running)
-            {
+            for node in self.nodes.iter().filter(|node| node.condition() == Condition::Running) {
                 if let Ok(answer) = ask::status(node, true).await {
                     followed.push((node.id(), answer.leader));
                 }
@@ -204,9 +173,7 @@ impl Cluster {
                 let follow = followed.iter().filter(|(_, other)| other == leader).count();
                 id == leader && follow * 2 > self.nodes.len()
             });
-            led_by_itself
-                .map(|(id, _)| *id)
-                .ok_or_else(|| format!("node and leader: {followed:?}"))
+            led_by_itself.map(|(id, _)| *id).ok_or_else(|| format!("node and leader: {followed:?}"))
         })
         .await
     }
@@ -228,12 +195,7 @@ impl Cluster {
     }
 
     /// Asks again and again until the answer is good. The death of one of these nodes ends it at once.
-    async fn until<T, F>(
-        &self,
-        what: &str,
-        needed: &[Node],
-        mut ask: impl FnMut() -> F,
-    ) -> Result<T, ClusterError>
+    async fn until<T, F>(&self, what: &str, needed: &[Node], mut ask: impl FnMut() -> F) -> Result<T, ClusterError>
     where
         F: Future<Output = Result<T, String>>,
     {
@@ -251,11 +213,7 @@ impl Cluster {
                 });
             }
             if begun.elapsed() > READY_LIMIT {
-                return Err(ClusterError::TimedOut {
-                    what: what.to_owned(),
-                    waited: READY_LIMIT,
-                    last,
-                });
+                return Err(ClusterError::TimedOut { what: what.to_owned(), waited: READY_LIMIT, last });
             }
             tokio::time::sleep(POLL).await;
         }
@@ -265,16 +223,10 @@ impl Cluster {
     where
         F: Future<Output = Result<(), ClusterError>>,
     {
-        let ends = self
-            .nodes
-            .iter()
-            .filter(|node| node.condition() != Condition::Gone)
-            .map(end);
+        let ends = self.nodes.iter().filter(|node| node.condition() != Condition::Gone).map(end);
         let ended = join_all(ends).await;
         // Gone by itself in the meantime is as good as stopped.
-        let failed = ended
-            .into_iter()
-            .find(|end| !matches!(end, Ok(()) | Err(ClusterError::NotRunning { .. })));
+        let failed = ended.into_iter().find(|end| !matches!(end, Ok(()) | Err(ClusterError::NotRunning { .. })));
         failed.unwrap_or(Ok(()))
     }
 }
@@ -300,10 +252,7 @@ impl Drop for Cluster {
         if std::thread::panicking()
             && let Some(directory) = self.temporary.take()
         {
-            eprintln!(
-                "The nodes' logs are kept in {}.",
-                directory.keep().display()
-            );
+            eprintln!("The nodes' logs are kept in {}.", directory.keep().display());
         }
     }
 }

@@ -102,11 +102,7 @@ pub enum ClusterError {
 impl ClusterError {
     /// An [`ClusterError::Io`].
     pub(crate) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            what,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Io { what, path: path.to_owned(), source }
     }
 }
 

@@ -46,20 +46,9 @@ impl Place {
         for id in (1..).take(self.size()) {
             let own = self.node_directory(id);
             let generated = own.join("config.toml");
-            let config = if generated.exists() {
-                generated
-            } else {
-                self.configuration.join(format!("node{id}.toml"))
-            };
+            let config = if generated.exists() { generated } else { self.configuration.join(format!("node{id}.toml")) };
             let settings = NodeSettings::load(&config)?;
-            nodes.push(Node::new(
-                settings,
-                config,
-                &own,
-                binary.clone(),
-                Vec::new(),
-                Keeping::OnTheirOwn,
-            ));
+            nodes.push(Node::new(settings, config, &own, binary.clone(), Vec::new(), Keeping::OnTheirOwn));
         }
         Ok(Cluster::lasting(nodes, self.directory.clone()))
     }
@@ -68,19 +57,11 @@ impl Place {
     ///
     /// # Errors
     /// If there is one of another size, and as [`Place::open`].
-    pub fn open_or_create(
-        &self,
-        nodes: Option<usize>,
-        ports: Option<Ports>,
-    ) -> Result<Cluster, ClusterError> {
+    pub fn open_or_create(&self, nodes: Option<usize>, ports: Option<Ports>) -> Result<Cluster, ClusterError> {
         match (self.size(), nodes) {
             (0, asked) => self.create(asked.unwrap_or(NODES_DEFAULT), ports)?,
             (present, Some(asked)) if present != asked => {
-                return Err(ClusterError::OtherSize {
-                    directory: self.directory.clone(),
-                    present,
-                    asked,
-                });
+                return Err(ClusterError::OtherSize { directory: self.directory.clone(), present, asked });
             }
             _ => {}
         }
@@ -109,20 +90,11 @@ impl Place {
     /// # Errors
     /// [`ClusterError::PortInUse`].
     pub fn check_ports(cluster: &Cluster) -> Result<(), ClusterError> {
-        for node in cluster
-            .nodes()
-            .iter()
-            .filter(|node| node.condition() == Condition::Gone)
-        {
+        for node in cluster.nodes().iter().filter(|node| node.condition() == Condition::Gone) {
             for address in [node.client_address(), node.peer_address()] {
-                let port = address
-                    .rsplit_once(':')
-                    .and_then(|(_, port)| port.parse().ok());
+                let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
                 if port.is_some_and(|port| !ports::is_free(port)) {
-                    return Err(ClusterError::PortInUse {
-                        id: node.id(),
-                        address: address.to_owned(),
-                    });
+                    return Err(ClusterError::PortInUse { id: node.id(), address: address.to_owned() });
                 }
             }
         }
@@ -135,10 +107,7 @@ impl Place {
                 let reserved = ports::reserve(count * 2)?;
                 let (client, peer) = reserved.split_at(count);
                 let pairs = client.iter().zip(peer);
-                (1..)
-                    .zip(pairs)
-                    .map(|(id, (client, peer))| member_on(id, client.number(), peer.number()))
-                    .collect()
+                (1..).zip(pairs).map(|(id, (client, peer))| member_on(id, client.number(), peer.number())).collect()
             }
             Some(Ports::From { client, peer }) => members_from(count, client, peer),
             None => members_from(count, CLIENT_PORT_FIRST, PEER_PORT_FIRST),
@@ -155,9 +124,7 @@ impl Place {
 
     /// The files that people may edit are for this very node.
     fn has_file_for(&self, settings: &NodeSettings) -> bool {
-        let file = self
-            .configuration
-            .join(format!("node{}.toml", settings.node_id));
+        let file = self.configuration.join(format!("node{}.toml", settings.node_id));
         let same = |there: NodeSettings| {
             there.members == settings.members
                 && there.client_listen == settings.client_listen
@@ -169,10 +136,7 @@ impl Place {
 
     /// How many nodes there are.
     pub(crate) fn size(&self) -> usize {
-        (1..)
-            .take(NODES_MAX)
-            .take_while(|id| self.node_directory(*id).is_dir())
-            .count()
+        (1..).take(NODES_MAX).take_while(|id| self.node_directory(*id).is_dir()).count()
     }
 
     fn node_directory(&self, id: u64) -> PathBuf {

@@ -78,14 +78,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), ClusterError> {
-    let place = Place {
-        directory: arguments.directory,
-        configuration: arguments.configuration,
-    };
+    let place = Place { directory: arguments.directory, configuration: arguments.configuration };
     match arguments.command {
         Task::Up { nodes, free_ports } => {
-            let cluster =
-                place.open_or_create(nodes.map(usize::from), free_ports.then_some(Ports::Auto))?;
+            let cluster = place.open_or_create(nodes.map(usize::from), free_ports.then_some(Ports::Auto))?;
             Place::check_ports(&cluster)?;
             eprintln!("Starting {} nodes …", cluster.nodes().len());
             cluster.start().await?;
@@ -93,10 +89,7 @@ async fn run(arguments: Arguments) -> Result<(), ClusterError> {
         }
         Task::Down => {
             place.open()?.stop().await?;
-            println!(
-                "All nodes are stopped; their data stays in {}.",
-                place.directory.display()
-            );
+            println!("All nodes are stopped; their data stays in {}.", place.directory.display());
         }
         Task::Status { json } => show(&place.open()?, json).await,
         Task::Kill { node } => {
@@ -117,16 +110,9 @@ async fn run(arguments: Arguments) -> Result<(), ClusterError> {
         }
         Task::Wipe => {
             place.wipe().await?;
-            println!(
-                "Nothing is left of the nodes in {}.",
-                place.directory.display()
-            );
+            println!("Nothing is left of the nodes in {}.", place.directory.display());
         }
-        Task::Logs {
-            node,
-            lines,
-            follow,
-        } => logs(place.open()?.node(node)?, lines, follow).await?,
+        Task::Logs { node, lines, follow } => logs(place.open()?.node(node)?, lines, follow).await?,
     }
     Ok(())
 }
@@ -134,10 +120,7 @@ async fn run(arguments: Arguments) -> Result<(), ClusterError> {
 /// One line a node.
 async fn show(cluster: &Cluster, json: bool) {
     if cluster.nodes().is_empty() {
-        eprintln!(
-            "There are no nodes in {}; `scripts/cluster up` starts three.",
-            cluster.directory().display()
-        );
+        eprintln!("There are no nodes in {}; `scripts/cluster up` starts three.", cluster.directory().display());
     }
     for node in cluster.nodes() {
         let condition = match node.condition() {
@@ -147,11 +130,7 @@ async fn show(cluster: &Cluster, json: bool) {
             Condition::Gone => "stopped",
         };
         let pid = node.process().map(|process| process.pid());
-        let own = if condition == "running" {
-            cluster.status_local(node.id()).await.ok()
-        } else {
-            None
-        };
+        let own = if condition == "running" { cluster.status_local(node.id()).await.ok() } else { None };
         let leader = own.as_ref().map(|own| own.leader);
         let term = own.as_ref().map(|own| own.term);
         if json {
@@ -172,22 +151,14 @@ async fn show(cluster: &Cluster, json: bool) {
                 (None, "running") => "does not answer".to_owned(),
                 (None, _) => String::new(),
             };
-            let line = format!(
-                "node {}  {condition:<8} pid {pid:<8} {}  {role}",
-                node.id(),
-                node.client_address()
-            );
+            let line = format!("node {}  {condition:<8} pid {pid:<8} {}  {role}", node.id(), node.client_address());
             println!("{}", line.trim_end());
         }
     }
 }
 
 async fn logs(node: &Node, lines: usize, follow: bool) -> Result<(), ClusterError> {
-    let failed = |source| ClusterError::Io {
-        what: "read",
-        path: node.log().to_owned(),
-        source,
-    };
+    let failed = |source| ClusterError::Io { what: "read", path: node.log().to_owned(), source };
     let mut log = File::open(node.log()).map_err(failed)?;
     let mut end = log.seek(SeekFrom::End(0)).map_err(failed)?;
     println!("{}", node.log_tail(lines));

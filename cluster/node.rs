@@ -118,8 +118,7 @@ impl Node {
 
     /// What its process does.
     pub fn condition(&self) -> Condition {
-        self.process()
-            .map_or(Condition::Gone, |process| process.condition())
+        self.process().map_or(Condition::Gone, |process| process.condition())
     }
 
     /// Its process ended, and not because it was told to through this crate.
@@ -145,24 +144,16 @@ impl Node {
             let _ = ended.wait();
         }
         for directory in self.log.parent().into_iter().chain(self.data().parent()) {
-            fs::create_dir_all(directory)
-                .map_err(|error| ClusterError::io("create", directory, error))?;
+            fs::create_dir_all(directory).map_err(|error| ClusterError::io("create", directory, error))?;
         }
         let log = File::options()
             .create(true)
             .append(true)
             .open(&self.log)
             .map_err(|error| ClusterError::io("open", &self.log, error))?;
-        let errors = log
-            .try_clone()
-            .map_err(|error| ClusterError::io("open", &self.log, error))?;
+        let errors = log.try_clone().map_err(|error| ClusterError::io("open", &self.log, error))?;
         let mut command = Command::new(&self.binary);
-        command
-            .arg("--config")
-            .arg(&self.config)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
+        command.arg("--config").arg(&self.config).stdin(Stdio::null()).stdout(log).stderr(errors);
         // What stands in the files is what runs, whatever the caller's environment sets for other servers.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("RINGFENCE") {
@@ -174,9 +165,7 @@ impl Node {
             // A Ctrl-C at the terminal is not meant for it.
             command.process_group(0);
         }
-        let mut started = command
-            .spawn()
-            .map_err(|error| ClusterError::io("start", &self.binary, error))?;
+        let mut started = command.spawn().map_err(|error| ClusterError::io("start", &self.binary, error))?;
         if let Some(process) = Process::of(started.id())
             && let Err(error) = process.save(&self.pid_file)
         {
@@ -260,10 +249,7 @@ impl Node {
             return Err(ClusterError::TimedOut {
                 what: format!("end of node {} (process {})", self.id(), process.pid()),
                 waited: limit,
-                last: format!(
-                    "it still runs; `scripts/cluster kill {}` ends it by force",
-                    self.id()
-                ),
+                last: format!("it still runs; `scripts/cluster kill {}` ends it by force", self.id()),
             });
         }
         // Ended processes stay in the system's table until their parent has asked for them.
@@ -295,11 +281,7 @@ impl Node {
         match process.signal(signal) {
             Ok(true) => Ok(process),
             Ok(false) => Err(not_running),
-            Err(error) => Err(ClusterError::io(
-                "signal the process of",
-                &self.pid_file,
-                error,
-            )),
+            Err(error) => Err(ClusterError::io("signal the process of", &self.pid_file, error)),
         }
     }
 

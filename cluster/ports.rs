@@ -35,8 +35,7 @@ impl ReservedPort {
 /// If there are not enough, or the directory for the locked files can't be used.
 pub fn reserve(count: usize) -> Result<Vec<ReservedPort>, ClusterError> {
     let directory = std::env::temp_dir().join("ringfence-ports");
-    fs::create_dir_all(&directory)
-        .map_err(|error| ClusterError::io("create", &directory, error))?;
+    fs::create_dir_all(&directory).map_err(|error| ClusterError::io("create", &directory, error))?;
     let mut reserved = Vec::with_capacity(count);
     // Processes start looking at different places, so that they seldom meet.
     let span = LAST - FIRST + 1;
@@ -54,17 +53,11 @@ pub fn reserve(count: usize) -> Result<Vec<ReservedPort>, ClusterError> {
             .open(&path)
             .map_err(|error| ClusterError::io("open", &path, error))?;
         if lock.try_lock().is_ok() && is_free(number) {
-            reserved.push(ReservedPort {
-                number,
-                _lock: lock,
-            });
+            reserved.push(ReservedPort { number, _lock: lock });
         }
     }
     if reserved.len() < count {
-        return Err(ClusterError::NoPorts {
-            first: FIRST,
-            last: LAST,
-        });
+        return Err(ClusterError::NoPorts { first: FIRST, last: LAST });
     }
     Ok(reserved)
 }

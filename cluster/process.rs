@@ -38,11 +38,7 @@ impl Process {
     pub fn of(pid: u32) -> Option<Self> {
         let pid = i32::try_from(pid).ok()?;
         let (_, started) = stat(pid)?;
-        Some(Self {
-            pid,
-            started,
-            boot: boot(),
-        })
+        Some(Self { pid, started, boot: boot() })
     }
 
     /// The process id.
@@ -122,11 +118,7 @@ impl FromStr for Process {
         let mut next = || words.next().ok_or(());
         let pid = next()?.parse().map_err(|_| ())?;
         let started = next()?.parse().map_err(|_| ())?;
-        Ok(Self {
-            pid,
-            started,
-            boot: next()?.to_owned(),
-        })
+        Ok(Self { pid, started, boot: next()?.to_owned() })
     }
 }
 

@@ -74,12 +74,9 @@ impl NodeSettings {
     /// # Errors
     /// If it can't be read, or is no node's configuration.
     pub fn load(path: &Path) -> Result<Self, ClusterError> {
-        let text =
-            fs::read_to_string(path).map_err(|error| ClusterError::io("read", path, error))?;
-        toml::from_str(&text).map_err(|error| ClusterError::Settings {
-            path: path.to_owned(),
-            message: error.message().to_owned(),
-        })
+        let text = fs::read_to_string(path).map_err(|error| ClusterError::io("read", path, error))?;
+        toml::from_str(&text)
+            .map_err(|error| ClusterError::Settings { path: path.to_owned(), message: error.message().to_owned() })
     }
 
     /// Writes a file.
@@ -87,10 +84,8 @@ impl NodeSettings {
     /// # Errors
     /// If it can't be written.
     pub fn save(&self, path: &Path) -> Result<(), ClusterError> {
-        let text = toml::to_string(self).map_err(|error| ClusterError::Settings {
-            path: path.to_owned(),
-            message: error.to_string(),
-        })?;
+        let text = toml::to_string(self)
+            .map_err(|error| ClusterError::Settings { path: path.to_owned(), message: error.to_string() })?;
         fs::write(path, text).map_err(|error| ClusterError::io("write", path, error))
     }
 }
@@ -107,9 +102,5 @@ pub fn members_from(count: usize, client: u16, peer: u16) -> Vec<MemberSettings>
 
 /// A member on two ports of the loopback address.
 pub fn member_on(id: u64, client: u16, peer: u16) -> MemberSettings {
-    MemberSettings {
-        id,
-        client_address: format!("127.0.0.1:{client}"),
-        peer_address: format!("127.0.0.1:{peer}"),
-    }
+    MemberSettings { id, client_address: format!("127.0.0.1:{client}"), peer_address: format!("127.0.0.1:{peer}") }
 }

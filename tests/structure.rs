@@ -43,11 +43,7 @@ const LEFT_BEHIND: &[&str] = &[".ringfence", "target"];
 /// What must not stay in a source file, with what it would mean. Written in two halves, so that this file has none.
 const FORBIDDEN: &[(&str, &str, &str)] = &[
     ("todo", "!(", "a piece of work that stops the program"),
-    (
-        "unimplemented",
-        "!(",
-        "a piece of work that stops the program",
-    ),
+    ("unimplemented", "!(", "a piece of work that stops the program"),
     ("dbg", "!(", "output for whoever wrote it"),
     ("#[ign", "ore", "a test that never runs"),
 ];
@@ -58,30 +54,18 @@ fn no_file_is_too_long() {
         let lines = measure::code_lines(&source.text);
         (lines > FILE_LINES_MAX).then(|| format!("{}: {lines} lines of code", source.path))
     });
-    none_of(
-        long,
-        &format!("A file has at most {FILE_LINES_MAX} lines of code; split it by what it tells."),
-    );
+    none_of(long, &format!("A file has at most {FILE_LINES_MAX} lines of code; split it by what it tells."));
 }
 
 #[test]
 fn no_function_is_too_long() {
     let all = sources();
     let long = all.iter().flat_map(|source| {
-        let too_long = measure::functions(&source.text)
-            .into_iter()
-            .filter(|function| function.lines > FUNCTION_LINES_MAX);
-        too_long.map(|function| {
-            format!(
-                "{}:{}: {} lines of code",
-                source.path, function.begins, function.lines
-            )
-        })
+        let too_long =
+            measure::functions(&source.text).into_iter().filter(|function| function.lines > FUNCTION_LINES_MAX);
+        too_long.map(|function| format!("{}:{}: {} lines of code", source.path, function.begins, function.lines))
     });
-    none_of(
-        long,
-        &format!("A function has at most {FUNCTION_LINES_MAX} lines of code."),
-    );
+    none_of(long, &format!("A function has at most {FUNCTION_LINES_MAX} lines of code."));
 }
 
 #[test]
@@ -89,12 +73,8 @@ fn nothing_forbidden_stays() {
     let all = sources();
     let found = all.iter().flat_map(|source| {
         measure::code(&source.text).flat_map(move |(number, line)| {
-            let words = FORBIDDEN
-                .iter()
-                .filter(move |(first, second, _)| line.contains(&format!("{first}{second}")));
-            words.map(move |(first, second, why)| {
-                format!("{}:{number}: {first}{second}: {why}", source.path)
-            })
+            let words = FORBIDDEN.iter().filter(move |(first, second, _)| line.contains(&format!("{first}{second}")));
+            words.map(move |(first, second, why)| format!("{}:{number}: {first}{second}: {why}", source.path))
         })
     });
     none_of(found, "These words don't stay in the code.");
@@ -102,64 +82,38 @@ fn nothing_forbidden_stays() {
 
 #[test]
 fn the_top_level_is_fixed() {
-    let unknown = tree::names_in(&root()).into_iter().filter(|name| {
-        !TOP_LEVEL.contains(&name.as_str()) && !LEFT_BEHIND.contains(&name.as_str())
-    });
-    none_of(
-        unknown,
-        "The top level is fixed: put this into one of its folders.",
-    );
+    let unknown = tree::names_in(&root())
+        .into_iter()
+        .filter(|name| !TOP_LEVEL.contains(&name.as_str()) && !LEFT_BEHIND.contains(&name.as_str()));
+    none_of(unknown, "The top level is fixed: put this into one of its folders.");
 }
 
 #[test]
 fn rooms_depend_only_on_what_they_may() {
-    none_of(
-        rooms::forbidden_dependencies(),
-        "A crate depends on these rooms, or crates, which it must not know.",
-    );
+    none_of(rooms::forbidden_dependencies(), "A crate depends on these rooms, or crates, which it must not know.");
 }
 
 #[test]
 fn only_the_raft_room_names_openraft() {
-    let named = named_outside("src/server/", &["openraft", "openraft_rt"], |path| {
-        path.starts_with("src/server/raft/")
-    });
-    none_of(
-        named,
-        "Within the server only src/server/raft names openraft.",
-    );
+    let named = named_outside("src/server/", &["openraft", "openraft_rt"], |path| path.starts_with("src/server/raft/"));
+    none_of(named, "Within the server only src/server/raft names openraft.");
 }
 
 #[test]
 fn one_file_names_sled() {
-    let naming = |source: &&Source| {
-        measure::statements(&source.text)
-            .iter()
-            .any(|(_, line)| measure::names_crate(line, "sled"))
-    };
+    let naming =
+        |source: &&Source| measure::statements(&source.text).iter().any(|(_, line)| measure::names_crate(line, "sled"));
     let all = sources();
-    let files: Vec<String> = all
-        .iter()
-        .filter(naming)
-        .map(|source| source.path.clone())
-        .collect();
+    let files: Vec<String> = all.iter().filter(naming).map(|source| source.path.clone()).collect();
     // The rules' own tests speak of it, too.
     let strangers = files
         .iter()
-        .filter(|path| {
-            !path.starts_with("src/server/raft/") && !path.starts_with("tests/structure")
-        })
+        .filter(|path| !path.starts_with("src/server/raft/") && !path.starts_with("tests/structure"))
         .cloned();
-    none_of(
-        strangers,
-        "sled is known only to the log engine in src/server/raft.",
-    );
+    none_of(strangers, "sled is known only to the log engine in src/server/raft.");
     // Crash tests of the engine may open the database behind its back.
     let engine: Vec<&String> = files.iter().filter(|path| !path.contains("test")).collect();
-    assert!(
-        engine.len() <= 1,
-        "One file alone names sled; these do: {engine:?}"
-    );
+    assert!(engine.len() <= 1, "One file alone names sled; these do: {engine:?}");
 }
 
 #[test]
@@ -172,21 +126,12 @@ fn services_name_neither_raft_nor_each_other() {
 
 #[test]
 fn the_core_is_pure() {
-    let impure = [
-        "std::fs",
-        "std::net",
-        "std::thread",
-        "std::time",
-        "std::env",
-        "std::process",
-    ];
+    let impure = ["std::fs", "std::net", "std::thread", "std::time", "std::env", "std::process"];
     let all = sources();
-    let found = all
-        .iter()
-        .filter(|source| source.path.starts_with("src/core/") && !source.is_test())
-        .flat_map(|source| {
-            let lines = measure::code(&source.text)
-                .filter(move |(_, line)| impure.iter().any(|name| line.contains(name)));
+    let found =
+        all.iter().filter(|source| source.path.starts_with("src/core/") && !source.is_test()).flat_map(|source| {
+            let lines =
+                measure::code(&source.text).filter(move |(_, line)| impure.iter().any(|name| line.contains(name)));
             lines.map(move |(number, line)| format!("{}:{number}: {}", source.path, line.trim()))
         });
     none_of(found, "The core knows no clock, file, thread or network.");
@@ -195,10 +140,7 @@ fn the_core_is_pure() {
 /// Lines under `room` that name one of these crates, in files that may not.
 fn named_outside(room: &str, crates: &[&str], may: impl Fn(&str) -> bool) -> Vec<String> {
     let mut named = Vec::new();
-    for source in sources()
-        .iter()
-        .filter(|source| source.path.starts_with(room) && !may(&source.path))
-    {
+    for source in sources().iter().filter(|source| source.path.starts_with(room) && !may(&source.path)) {
         for (number, line) in measure::statements(&source.text) {
             if crates.iter().any(|name| measure::names_crate(&line, name)) {
                 named.push(format!("{}:{number}: {line}", source.path));

@@ -37,14 +37,7 @@ pub fn functions(text: &str) -> Vec<Function> {
         let indent = line.len() - line.trim_start().len();
         let line = line.trim();
         if is_signature(line) {
-            open.push(Open {
-                indent,
-                body: false,
-                function: Function {
-                    begins: number,
-                    lines: 0,
-                },
-            });
+            open.push(Open { indent, body: false, function: Function { begins: number, lines: 0 } });
         }
         for outer in &mut open {
             outer.function.lines += 1;
@@ -81,9 +74,7 @@ pub fn statements(text: &str) -> Vec<(usize, String)> {
             Some((_, whole)) => *whole += line.trim(),
             None => found.push((number, line.trim().to_owned())),
         }
-        in_use = found
-            .last()
-            .is_some_and(|(_, whole)| is_use(whole) && !whole.ends_with(';'));
+        in_use = found.last().is_some_and(|(_, whole)| is_use(whole) && !whole.ends_with(';'));
     }
     found
 }
@@ -91,9 +82,7 @@ pub fn statements(text: &str) -> Vec<(usize, String)> {
 /// The statement names this crate: as the head of a path, or as what a `use` begins with.
 pub fn names_crate(statement: &str, name: &str) -> bool {
     if is_use(statement) {
-        let path = statement
-            .split_once("use ")
-            .map_or("", |(_, path)| path.trim_start_matches("::"));
+        let path = statement.split_once("use ").map_or("", |(_, path)| path.trim_start_matches("::"));
         let rest = path.strip_prefix(name);
         return rest.is_some_and(|rest| rest.starts_with("::") || rest.starts_with([';', ' ']));
     }
@@ -106,12 +95,10 @@ pub fn names_crate(statement: &str, name: &str) -> bool {
 
 /// The statement names this module somewhere in a path.
 pub fn names_module(statement: &str, name: &str) -> bool {
-    statement
-        .match_indices(&format!("{name}::"))
-        .any(|(at, _)| {
-            let before = statement[..at].chars().next_back();
-            !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
-        })
+    statement.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = statement[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+    })
 }
 
 fn is_use(line: &str) -> bool {
@@ -137,19 +124,13 @@ fn is_signature(line: &str) -> bool {
 #[test]
 fn comments_and_blank_lines_are_no_code() {
     let text = "//! Essay.\n\n/* old\nwords */\nfn one() {\n    // Why.\n    two(); // here\n}\n";
-    assert_eq!(
-        code(text).collect::<Vec<_>>(),
-        [(5, "fn one() {"), (7, "    two(); // here"), (8, "}")]
-    );
+    assert_eq!(code(text).collect::<Vec<_>>(), [(5, "fn one() {"), (7, "    two(); // here"), (8, "}")]);
 }
 
 #[test]
 fn a_function_is_counted_from_its_signature_to_its_brace() {
     let text = "trait T {\n    fn a(&self);\n    pub(crate) async fn b(\n        x: u8,\n    ) -> u8 {\n\n        if x {\n            y\n        }\n    }\n    fn d<T>(\n        t: T,\n    ) -> u8\n    where\n        T: Copy;\n}\nfn c() {}\n";
-    let counted: Vec<_> = functions(text)
-        .into_iter()
-        .map(|f| (f.begins, f.lines))
-        .collect();
+    let counted: Vec<_> = functions(text).into_iter().map(|f| (f.begins, f.lines)).collect();
     assert_eq!(counted, [(2, 1), (3, 7), (11, 5), (17, 1)]);
 }
 
@@ -163,10 +144,7 @@ fn a_crate_is_named_by_paths_and_uses_only() {
     assert!(!names_crate("use super::{sled::Engine, Mark};", "sled"));
     assert!(!names_crate("use crate::muzzled::Dog;", "sled"));
     assert!(!names_crate("let sled_engine = 1;", "sled"));
-    assert!(!names_crate(
-        "fail(\"the sled database is damaged\")",
-        "sled"
-    ));
+    assert!(!names_crate("fail(\"the sled database is damaged\")", "sled"));
 }
 
 #[test]

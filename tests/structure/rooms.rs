@@ -39,9 +39,7 @@ pub fn forbidden_dependencies() -> Vec<String> {
             // A client inside the server would hide what the wire does; see the table for everybody else.
             let allowed = match ours {
                 Some(ours) => may.contains(&ours),
-                None if *room == "src/core" => {
-                    table.contains("dev-") || CORE_MAY_USE.contains(&name.as_str())
-                }
+                None if *room == "src/core" => table.contains("dev-") || CORE_MAY_USE.contains(&name.as_str()),
                 None if *room == "src/client" => !CLIENT_MUST_NOT_USE.contains(&name.as_str()),
                 None => true,
             };
@@ -66,13 +64,10 @@ pub fn services_that_look_sideways(sources: &[Source]) -> Vec<String> {
         }
         for (number, statement) in measure::statements(&source.text) {
             let raft = own != SPEAKS_TO_RAFT && measure::names_module(&statement, "raft");
-            let sideways = SERVICES
-                .iter()
-                .filter(|service| **service != own)
-                .any(|service| {
-                    let ways = [format!("api::{service}::"), format!("super::{service}::")];
-                    ways.iter().any(|way| statement.contains(way))
-                });
+            let sideways = SERVICES.iter().filter(|service| **service != own).any(|service| {
+                let ways = [format!("api::{service}::"), format!("super::{service}::")];
+                ways.iter().any(|way| statement.contains(way))
+            });
             if raft || sideways {
                 found.push(format!("{}:{number}: {statement}", source.path));
             }
@@ -94,17 +89,9 @@ fn dependencies(room: &str) -> Vec<(String, String)> {
 fn gather(path: &str, table: &Table, found: &mut Vec<(String, String)>) {
     for (key, value) in table {
         let Value::Table(inner) = value else { continue };
-        let path = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
-        };
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         if key.ends_with("dependencies") {
-            found.extend(
-                inner
-                    .iter()
-                    .map(|(name, spec)| (path.clone(), real_name(name, spec))),
-            );
+            found.extend(inner.iter().map(|(name, spec)| (path.clone(), real_name(name, spec))));
         } else if key != "features" {
             gather(&path, inner, found);
         }
@@ -113,8 +100,5 @@ fn gather(path: &str, table: &Table, found: &mut Vec<(String, String)>) {
 
 /// The crate's own name, where it was renamed.
 fn real_name(name: &str, spec: &Value) -> String {
-    spec.get("package")
-        .and_then(Value::as_str)
-        .unwrap_or(name)
-        .to_owned()
+    spec.get("package").and_then(Value::as_str).unwrap_or(name).to_owned()
 }

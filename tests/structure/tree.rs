@@ -19,19 +19,14 @@ pub struct Source {
 impl Source {
     /// It holds tests and nothing else.
     pub fn is_test(&self) -> bool {
-        self.path.ends_with("_tests.rs")
-            || self.path.ends_with("/tests.rs")
-            || self.path.contains("/tests/")
+        self.path.ends_with("_tests.rs") || self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 }
 
 /// The repository's root.
 pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests
-        .parent()
-        .expect("the tests are a folder of the repository")
-        .to_owned()
+    tests.parent().expect("the tests are a folder of the repository").to_owned()
 }
 
 /// All Rust files, in order of their paths.
@@ -40,26 +35,15 @@ pub fn sources() -> Vec<Source> {
     for folder in FOLDERS {
         gather(&root().join(folder), folder, &mut found);
     }
-    assert!(
-        found.len() > 20,
-        "The sources aren't where they are looked for: {}",
-        root().display()
-    );
+    assert!(found.len() > 20, "The sources aren't where they are looked for: {}", root().display());
     found
 }
 
 /// Names in a directory, in order.
 pub fn names_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).expect("a directory of the repository can be read");
-    let mut names: Vec<String> = entries
-        .map(|entry| {
-            entry
-                .expect("it can be listed")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("it can be listed").file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
