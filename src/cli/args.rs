@@ -131,8 +131,7 @@ pub struct RunArgs {
 
 /// Parses `10s`, `1m 30s`, `500ms`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error} (write for example 500ms, 10s, 1m30s)"))
+    humantime::parse_duration(text).map_err(|error| format!("{error} (write for example 500ms, 10s, 1m30s)"))
 }
 
 /// Parses a session's id: up to sixteen hex digits, as they are printed.
@@ -141,10 +140,7 @@ pub fn session_id(text: &str) -> Result<u64, String> {
     let all_hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     match u64::from_str_radix(digits, 16) {
         Ok(id) if all_hex && id != 0 && id <= i64::MAX as u64 => Ok(id),
-        _ => Err(
-            "a session's id is up to sixteen hex digits, as `ringfence session list` prints it"
-                .to_owned(),
-        ),
+        _ => Err("a session's id is up to sixteen hex digits, as `ringfence session list` prints it".to_owned()),
     }
 }
 

@@ -19,32 +19,22 @@ pub fn asked(mut arguments: impl Iterator<Item = OsString>) -> Option<Failure> {
     if arguments.next()? != VERB {
         return None;
     }
-    let parent = arguments
-        .next()
-        .and_then(|parent| parent.to_str()?.parse().ok());
+    let parent = arguments.next().and_then(|parent| parent.to_str()?.parse().ok());
     let (Some(parent), Some(program)) = (parent, arguments.next()) else {
         return Some(Failure::usage(format!("{VERB} is for ringfence itself")));
     };
     Some(become_command(parent, program, arguments))
 }
 
-fn become_command(
-    parent: u32,
-    program: OsString,
-    arguments: impl Iterator<Item = OsString>,
-) -> Failure {
+fn become_command(parent: u32, program: OsString, arguments: impl Iterator<Item = OsString>) -> Failure {
     if let Err(failure) = die_with(parent) {
         return failure;
     }
     let error = Command::new(&program).args(arguments).exec();
     let name = crate::output::escape(program.as_encoded_bytes());
     if error.kind() == std::io::ErrorKind::NotFound {
-        Failure::new(
-            exit::NOT_FOUND,
-            "COMMAND_NOT_FOUND",
-            format!("the command `{name}` was not found"),
-        )
-        .next("check its name and PATH, or give its path")
+        Failure::new(exit::NOT_FOUND, "COMMAND_NOT_FOUND", format!("the command `{name}` was not found"))
+            .next("check its name and PATH, or give its path")
     } else {
         Failure::new(
             exit::NOT_EXECUTABLE,
@@ -61,11 +51,7 @@ fn die_with(parent: u32) -> Result<(), Failure> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| Failure::io("prctl", &error.into()))?;
     // The parent may have died before the kernel was asked.
     if std::os::unix::process::parent_id() != parent {
-        return Err(Failure::new(
-            exit::LOST,
-            "PARENT_GONE",
-            "ringfence was killed before the command started",
-        ));
+        return Err(Failure::new(exit::LOST, "PARENT_GONE", "ringfence was killed before the command started"));
     }
     Ok(())
 }

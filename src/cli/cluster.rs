@@ -13,20 +13,15 @@ pub async fn run(context: &Context, command: ClusterCommand) -> Done {
     let members = match command {
         ClusterCommand::Status => {
             let status = cluster.status(false).await?;
-            context
-                .output
-                .either(|| status_object(&status), || status_lines(&status))?;
+            context.output.either(|| status_object(&status), || status_lines(&status))?;
             return Ok(exit::DONE);
         }
         ClusterCommand::TransferLeader { id } => {
             let leader = cluster.transfer_leader(id).await?;
-            context.output.either(
-                || Object::new().field("leader", leader),
-                || format!("node {leader} leads"),
-            )?;
+            context.output.either(|| Object::new().field("leader", leader), || format!("node {leader} leads"))?;
             return Ok(exit::DONE);
         }
-        ClusterCommand::Members => cluster.members().await?,
+        ClusterCommand::Members { read } => context.reading(read).cluster().members().await?,
         ClusterCommand::Add { id, client, peer } => cluster.add_learner(id, &client, &peer).await?,
         ClusterCommand::Promote { id, force } => cluster.promote(id, force).await?,
         ClusterCommand::Remove { id } => cluster.remove(id).await?,
@@ -45,11 +40,7 @@ fn member_fields(member: &Member) -> Object {
 
 fn print_members(context: &Context, members: &Members) -> Result<(), crate::failure::Failure> {
     let leads = |member: &Member| members.leader == Some(member.id);
-    let rows: Vec<(Member, bool)> = members
-        .members
-        .iter()
-        .map(|member| (member.clone(), leads(member)))
-        .collect();
+    let rows: Vec<(Member, bool)> = members.members.iter().map(|member| (member.clone(), leads(member))).collect();
     let table = Table {
         header: &["ID", "ROLE", "CLIENT ADDRESS", "PEER ADDRESS"],
         row: |(member, leads): &(Member, bool)| {
@@ -104,22 +95,13 @@ fn member_object(member: &MemberStatus) -> Object {
         .field("state_bytes", member.state_bytes)
         .field("disk_bytes", member.disk_bytes)
         .field("version", member.version.as_str())
-        .field(
-            "uptime_ms",
-            u64::try_from(member.uptime.as_millis()).unwrap_or(u64::MAX),
-        )
+        .field("uptime_ms", u64::try_from(member.uptime.as_millis()).unwrap_or(u64::MAX))
         .field("state_hash", format!("{:016x}", member.state_hash))
 }
 
 fn status_lines(status: &ClusterStatus) -> String {
-    let leader = status
-        .leader
-        .map_or_else(|| "no leader".to_owned(), |id| format!("leader {id}"));
-    let reachable = status
-        .members
-        .iter()
-        .filter(|member| member.reachable)
-        .count();
+    let leader = status.leader.map_or_else(|| "no leader".to_owned(), |id| format!("leader {id}"));
+    let reachable = status.members.iter().filter(|member| member.reachable).count();
     let mut lines = format!(
         "cluster {:016x}: {leader}, term {}, revision {}, {reachable} of {} members reachable\n",
         status.cluster_id,
@@ -127,21 +109,12 @@ fn status_lines(status: &ClusterStatus) -> String {
         status.revision,
         status.members.len()
     );
-    let header = [
-        "ID", "ROLE", "ADDRESS", "TERM", "APPLIED", "REVISION", "KEYS", "SESSIONS", "DISK",
-        "VERSION", "UPTIME",
-    ];
-    let rows = status
-        .members
-        .iter()
-        .map(|member| member_row(member, status.leader));
+    let header =
+        ["ID", "ROLE", "ADDRESS", "TERM", "APPLIED", "REVISION", "KEYS", "SESSIONS", "DISK", "VERSION", "UPTIME"];
+    let rows = status.members.iter().map(|member| member_row(member, status.leader));
     lines.push_str(&aligned(&header, rows));
     for member in status.members.iter().filter(|member| !member.reachable) {
-        lines.push_str(&format!(
-            "node {}: {}\n",
-            member.member.id,
-            escape(member.error.as_bytes())
-        ));
+        lines.push_str(&format!("node {}: {}\n", member.member.id, escape(member.error.as_bytes())));
     }
     lines.trim_end().to_owned()
 }
@@ -152,11 +125,7 @@ fn member_row(member: &MemberStatus, leader: Option<u64>) -> Vec<String> {
     if !member.reachable {
         return vec![id.to_string(), "unreachable".to_owned(), address];
     }
-    let uptime = duration(
-        u64::try_from(member.uptime.as_secs())
-            .unwrap_or(0)
-            .saturating_mul(1000),
-    );
+    let uptime = duration(u64::try_from(member.uptime.as_secs()).unwrap_or(0).saturating_mul(1000));
     vec![
         id.to_string(),
         role(leader == Some(id), member.member.voter).to_owned(),
@@ -177,11 +146,7 @@ fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
-            return if unit == "B" {
-                format!("{bytes}B")
-            } else {
-                format!("{value:.1}{unit}")
-            };
+            return if unit == "B" { format!("{bytes}B") } else { format!("{value:.1}{unit}") };
         }
         value /= 1024.0;
     }

@@ -28,11 +28,12 @@ impl Context {
             .deadline(global.timeout)
             .connect_timeout(global.timeout.min(std::time::Duration::from_secs(2)))
             .build()?;
-        Ok(Self {
-            client,
-            output: Output::new(global.json),
-            endpoints: global.endpoints.clone(),
-        })
+        Ok(Self { client, output: Output::new(global.json), endpoints: global.endpoints.clone() })
+    }
+
+    /// The client for a read that is to be so fresh. Reads of keys say it in their own options.
+    pub fn reading(&self, read: ReadArgs) -> Client {
+        self.client.with_freshness(freshness(read))
     }
 
     /// Adds to a failure for want of an answer who was asked.
@@ -61,9 +62,7 @@ impl From<Error> for Failure {
             Error::SessionLost { .. } | Error::NotHeld { .. } => exit::NO,
             Error::LockHeld { .. } => exit::NOT_GRANTED,
             Error::InvalidArgument { .. } => exit::USAGE,
-            Error::Compacted { .. } | Error::TooSlow { .. } | Error::Refused { .. } => {
-                exit::REFUSED
-            }
+            Error::Compacted { .. } | Error::TooSlow { .. } | Error::Refused { .. } => exit::REFUSED,
             _ => exit::INTERNAL,
         };
         let message = match &error {
@@ -86,14 +85,10 @@ fn next_step(error: &Error) -> Option<&'static str> {
              `ringfence cluster status` shows who answers"
         }
         Error::Timeout { .. } => "try again, or give it more time with --timeout",
-        Error::Unknown { .. } => {
-            "look with `ringfence kv get` whether it was done before repeating it"
-        }
+        Error::Unknown { .. } => "look whether it was done before repeating it",
         Error::SessionLost { .. } => "`ringfence session list` shows the sessions that live",
         Error::NotHeld { .. } => "`ringfence lock show NAME` shows who holds it now",
-        Error::LockHeld { .. } => {
-            "wait for it with --wait, or look who holds it with `ringfence lock show NAME`"
-        }
+        Error::LockHeld { .. } => "wait for it with --wait, or look who holds it with `ringfence lock show NAME`",
         Error::Compacted { .. } | Error::TooSlow { .. } => {
             "start from the present state: `ringfence watch --snapshot`, or read without --revision"
         }
@@ -109,9 +104,7 @@ fn refusal_step(reason: &str) -> Option<&'static str> {
         "REVISION_FUTURE" => "`ringfence cluster status` shows the newest revision",
         "MEMBER_UNKNOWN" => "`ringfence cluster members` lists the members",
         "MEMBER_EXISTS" => "give the new member a node id that this cluster never had",
-        "LEARNER_LAGS" => {
-            "wait until `ringfence cluster status` shows that it has caught up, or use --force"
-        }
+        "LEARNER_LAGS" => "wait until `ringfence cluster status` shows that it has caught up, or use --force",
         "TTL_OUT_OF_RANGE" => "give a --ttl from 500ms to 1day",
         "INVALID_NAME" => {
             "a name is 1 to 1024 bytes of text without control characters, and neither begins nor ends with /"
@@ -127,51 +120,17 @@ mod tests {
     #[test]
     fn each_kind_of_error_has_its_exit_code() {
         let message = || "m".to_owned();
-        let refused = Error::Refused {
-            reason: "KEY_IS_CLAIM".to_owned(),
-            message: message(),
-            metadata: Default::default(),
-        };
+        let refused =
+            Error::Refused { reason: "KEY_IS_CLAIM".to_owned(), message: message(), metadata: Default::default() };
         let cases = [
-            (
-                Error::Unavailable { message: message() },
-                exit::UNAVAILABLE,
-                "UNAVAILABLE",
-            ),
-            (
-                Error::Timeout { message: message() },
-                exit::UNAVAILABLE,
-                "TIMEOUT",
-            ),
-            (
-                Error::Unknown { message: message() },
-                exit::UNKNOWN,
-                "UNKNOWN",
-            ),
+            (Error::Unavailable { message: message() }, exit::UNAVAILABLE, "UNAVAILABLE"),
+            (Error::Timeout { message: message() }, exit::UNAVAILABLE, "TIMEOUT"),
+            (Error::Unknown { message: message() }, exit::UNKNOWN, "UNKNOWN"),
             (Error::SessionLost { session: 1 }, exit::NO, "SESSION_LOST"),
-            (
-                Error::NotHeld {
-                    token: 1,
-                    message: message(),
-                },
-                exit::NO,
-                "NOT_HELD",
-            ),
-            (
-                Error::LockHeld { message: message() },
-                exit::NOT_GRANTED,
-                "LOCK_HELD",
-            ),
-            (
-                Error::Compacted { compacted: 1 },
-                exit::REFUSED,
-                "COMPACTED",
-            ),
-            (
-                Error::InvalidArgument { message: message() },
-                exit::USAGE,
-                "INVALID_ARGUMENT",
-            ),
+            (Error::NotHeld { token: 1, message: message() }, exit::NO, "NOT_HELD"),
+            (Error::LockHeld { message: message() }, exit::NOT_GRANTED, "LOCK_HELD"),
+            (Error::Compacted { compacted: 1 }, exit::REFUSED, "COMPACTED"),
+            (Error::InvalidArgument { message: message() }, exit::USAGE, "INVALID_ARGUMENT"),
             (refused, exit::REFUSED, "KEY_IS_CLAIM"),
         ];
         for (error, code, reason) in cases {
@@ -182,12 +141,7 @@ mod tests {
 
     #[test]
     fn a_minimum_means_stale() {
-        let read = |stale, min_revision| {
-            freshness(ReadArgs {
-                stale,
-                min_revision,
-            })
-        };
+        let read = |stale, min_revision| freshness(ReadArgs { stale, min_revision });
         assert_eq!(read(false, None), Freshness::Linearizable);
         assert_eq!(read(true, None), Freshness::Stale { min_revision: 0 });
         assert_eq!(read(false, Some(7)), Freshness::Stale { min_revision: 7 });

@@ -17,9 +17,7 @@ pub enum EndpointsError {
     #[error("`{0}` has a scheme that isn't http or https")]
     Scheme(String),
     /// Host or port is missing or wrong.
-    #[error(
-        "`{0}` is not host:port; write for example 10.0.0.1:7601, [::1]:7601 or http://db1:7601"
-    )]
+    #[error("`{0}` is not host:port; write for example 10.0.0.1:7601, [::1]:7601 or http://db1:7601")]
     Address(String),
 }
 
@@ -27,11 +25,7 @@ pub enum EndpointsError {
 pub fn parse(text: &str) -> Result<Endpoints, EndpointsError> {
     let mut urls: Vec<String> = Vec::new();
     let mut before = ("http".to_owned(), "127.0.0.1".to_owned());
-    for item in text
-        .split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-    {
+    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let (scheme, host, port) = one(item, &before)?;
         let url = format!("{scheme}://{host}:{port}");
         if !urls.contains(&url) {
@@ -39,11 +33,7 @@ pub fn parse(text: &str) -> Result<Endpoints, EndpointsError> {
         }
         before = (scheme, host);
     }
-    if urls.is_empty() {
-        Err(EndpointsError::Empty)
-    } else {
-        Ok(Endpoints(urls))
-    }
+    if urls.is_empty() { Err(EndpointsError::Empty) } else { Ok(Endpoints(urls)) }
 }
 
 fn one(item: &str, before: &(String, String)) -> Result<(String, String, u16), EndpointsError> {
@@ -59,11 +49,7 @@ fn one(item: &str, before: &(String, String)) -> Result<(String, String, u16), E
     if scheme != "http" && scheme != "https" {
         return Err(EndpointsError::Scheme(item.to_owned()));
     }
-    let (host, port) = rest
-        .strip_suffix('/')
-        .unwrap_or(rest)
-        .rsplit_once(':')
-        .ok_or_else(wrong)?;
+    let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':').ok_or_else(wrong)?;
     let bracketed = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
     let plain = !host.is_empty() && !host.contains([':', '/', '@', '[', ']', '?', '#', ' ']);
     if !(bracketed || plain) {
@@ -82,22 +68,12 @@ mod tests {
 
     #[test]
     fn the_default_is_the_local_cluster() {
-        assert_eq!(
-            urls(DEFAULT),
-            [
-                "http://127.0.0.1:7601",
-                "http://127.0.0.1:7602",
-                "http://127.0.0.1:7603"
-            ]
-        );
+        assert_eq!(urls(DEFAULT), ["http://127.0.0.1:7601", "http://127.0.0.1:7602", "http://127.0.0.1:7603"]);
     }
 
     #[test]
     fn scheme_and_host_may_be_left_out() {
-        assert_eq!(
-            urls("db1:7601, db2:7601,"),
-            ["http://db1:7601", "http://db2:7601"]
-        );
+        assert_eq!(urls("db1:7601, db2:7601,"), ["http://db1:7601", "http://db2:7601"]);
         assert_eq!(urls("https://db1:1,2"), ["https://db1:1", "https://db1:2"]);
         assert_eq!(urls("7601"), ["http://127.0.0.1:7601"]);
         assert_eq!(urls("[::1]:7601/"), ["http://[::1]:7601"]);
@@ -107,27 +83,11 @@ mod tests {
     #[test]
     fn what_is_no_member_is_refused() {
         assert_eq!(parse(" , "), Err(EndpointsError::Empty));
-        assert_eq!(
-            parse("ftp://a:1"),
-            Err(EndpointsError::Scheme("ftp://a:1".to_owned()))
-        );
-        for wrong in [
-            "db1",
-            "db1:",
-            "db1:0",
-            "db1:70000",
-            ":7601",
-            "a:b:1",
-            "::1:7601",
-            "http://a:1/path",
-            "a:+1",
-            "u@a:1",
-        ] {
-            assert_eq!(
-                parse(wrong),
-                Err(EndpointsError::Address(wrong.to_owned())),
-                "{wrong}"
-            );
+        assert_eq!(parse("ftp://a:1"), Err(EndpointsError::Scheme("ftp://a:1".to_owned())));
+        for wrong in
+            ["db1", "db1:", "db1:0", "db1:70000", ":7601", "a:b:1", "::1:7601", "http://a:1/path", "a:+1", "u@a:1"]
+        {
+            assert_eq!(parse(wrong), Err(EndpointsError::Address(wrong.to_owned())), "{wrong}");
         }
     }
 }

@@ -30,53 +30,22 @@ pub const SIGNALLED: u8 = 128;
 /// The codes with what they mean, for `ringfence exit-codes` and for the manual.
 pub const TABLE: &[(&str, &str)] = &[
     ("0", "done (for `run`: the command ended with 0)"),
-    (
-        "1",
-        "refused: the cluster understood the request and will not do it; the message says why",
-    ),
+    ("1", "refused: the cluster understood the request and will not do it; the message says why"),
     ("2", "usage: the command line or the input is wrong"),
-    (
-        "3",
-        "no: what was asked for is absent, or a comparison (--if, --holds) doesn't hold; nothing was written",
-    ),
-    (
-        "69",
-        "unavailable: no member answered within --timeout, or the cluster has no leader",
-    ),
-    (
-        "70",
-        "internal: an answer that makes no sense; please report it",
-    ),
-    (
-        "71",
-        "input/output: a file, standard input or standard output failed",
-    ),
-    (
-        "74",
-        "not granted: the lock or the leadership was not free within --wait",
-    ),
-    (
-        "75",
-        "lost: the lock or the leadership ended while it was held; the command was stopped",
-    ),
-    (
-        "76",
-        "unknown: a write was sent and no answer came; it may or may not have been done",
-    ),
+    ("3", "no: what was asked for is absent, or a comparison (--if, --holds) doesn't hold; nothing was written"),
+    ("69", "unavailable: no member answered within --timeout, or the cluster has no leader"),
+    ("70", "internal: an answer that makes no sense; please report it"),
+    ("71", "input/output: a file, standard input or standard output failed"),
+    ("74", "not granted: the lock or the leadership was not free within --wait"),
+    ("75", "lost: the lock or the leadership ended while it was held; the command was stopped"),
+    ("76", "unknown: a write was sent and no answer came; it may or may not have been done"),
     ("126", "the command after `--` can't be executed"),
     ("127", "the command after `--` was not found"),
-    (
-        "128+N",
-        "the command after `--`, or the wait for it, was ended by signal N (130: Ctrl-C, 143: TERM)",
-    ),
+    ("128+N", "the command after `--`, or the wait for it, was ended by signal N (130: Ctrl-C, 143: TERM)"),
     ("other", "the exit code of the command after `--`"),
 ];
 
 /// The table as text.
 pub fn help() -> String {
-    TABLE
-        .iter()
-        .fold("Exit codes:\n".to_owned(), |text, (code, meaning)| {
-            text + &format!("  {code:<6} {meaning}\n")
-        })
+    TABLE.iter().fold("Exit codes:\n".to_owned(), |text, (code, meaning)| text + &format!("  {code:<6} {meaning}\n"))
 }

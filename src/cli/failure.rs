@@ -18,12 +18,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with this exit code, stable name and message.
     pub fn new(code: u8, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason: reason.to_owned(),
-            message: message.into(),
-            next: None,
-        }
+        Self { code, reason: reason.to_owned(), message: message.into(), next: None }
     }
 
     /// The command line or the input is wrong.

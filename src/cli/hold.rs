@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of a session's description.
 const OWNER_BYTES_MAX: usize = 256;
 
+/// Characters of a command in a session's description.
+const PURPOSE_CHARS_MAX: usize = 60;
+
 /// What is held, in words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {
@@ -69,26 +72,15 @@ pub struct Held {
 }
 
 /// Claims, and waits for the grant. A signal ends the wait and withdraws the claim.
-pub async fn acquire(
-    context: &Context,
-    signals: &mut Signals,
-    request: &Request<'_>,
-) -> Result<Held, Failure> {
-    let options = SessionOptions::new()
-        .ttl(request.ttl)
-        .owner(owner(&request.purpose));
+pub async fn acquire(context: &Context, signals: &mut Signals, request: &Request<'_>) -> Result<Held, Failure> {
+    let options = SessionOptions::new().ttl(request.ttl).owner(owner(&request.purpose));
     let session = tokio::select! {
         biased;
         signal = signals.next_end() => return Err(interrupted(request, signal)),
         session = context.client.open_session(options) => session?,
     };
     match granted(context, signals, request, &session).await {
-        Ok(guard) => Ok(Held {
-            noun: request.noun,
-            name: request.name.to_owned(),
-            session,
-            guard,
-        }),
+        Ok(guard) => Ok(Held { noun: request.noun, name: request.name.to_owned(), session, guard }),
         Err(failure) => {
             // The claim goes with its session, at latest when that expires.
             let _ = session.close().await;
@@ -103,12 +95,7 @@ async fn granted(
     request: &Request<'_>,
     session: &Session,
 ) -> Result<LockGuard, Failure> {
-    let lock = context
-        .client
-        .lock(request.name)
-        .mode(request.mode)
-        .value(request.value)
-        .session(session);
+    let lock = context.client.lock(request.name).mode(request.mode).value(request.value).session(session);
     let granting = async {
         match request.wait {
             Some(Duration::ZERO) => lock.try_acquire().await,
@@ -133,20 +120,10 @@ async fn tell_wait(context: &Context, request: &Request<'_>, session: &Session) 
     let what = request.noun.words(request.name);
     let line = match context.client.locks().describe(request.name, 0).await {
         Ok(queue) => {
-            let ahead = queue
-                .waiters
-                .iter()
-                .take_while(|claim| claim.session != session.id())
-                .count();
+            let ahead = queue.waiters.iter().take_while(|claim| claim.session != session.id()).count();
             let holder = queue.owners.first().map_or_else(
                 || "nobody".to_owned(),
-                |owner| {
-                    format!(
-                        "{} (token {})",
-                        escape(owner.session_owner.as_bytes()),
-                        owner.token
-                    )
-                },
+                |owner| format!("{} (token {})", escape(owner.session_owner.as_bytes()), owner.token),
             );
             format!("waiting for {what}, held by {holder}, {ahead} ahead in the queue")
         }
@@ -161,19 +138,11 @@ fn not_granted(request: &Request<'_>, error: Error) -> Failure {
     match error {
         Error::Timeout { .. } => {
             let wait = humantime::format_duration(request.wait.unwrap_or_default());
-            Failure::new(
-                exit::NOT_GRANTED,
-                "WAIT_TIMEOUT",
-                format!("{what} was not granted within {wait}"),
-            )
-            .next(look)
+            Failure::new(exit::NOT_GRANTED, "WAIT_TIMEOUT", format!("{what} was not granted within {wait}")).next(look)
         }
-        Error::LockHeld { message } => Failure::new(
-            exit::NOT_GRANTED,
-            "LOCK_HELD",
-            format!("{what} is held: {message}"),
-        )
-        .next(look),
+        Error::LockHeld { message } => {
+            Failure::new(exit::NOT_GRANTED, "LOCK_HELD", format!("{what} is not free: {message}")).next(look)
+        }
         Error::SessionLost { .. } | Error::NotHeld { .. } => {
             let message = format!("the claim to {what} was lost while it waited: {error}");
             Failure::new(exit::LOST, "CLAIM_LOST", message).next("try again")
@@ -183,24 +152,15 @@ fn not_granted(request: &Request<'_>, error: Error) -> Failure {
 }
 
 fn interrupted(request: &Request<'_>, signal: Signal) -> Failure {
-    let message = format!(
-        "{signal} while waiting for {}; the claim is withdrawn",
-        request.noun.words(request.name)
-    );
+    let message = format!("{signal} while waiting for {}; the claim is withdrawn", request.noun.words(request.name));
     Failure::new(exit_code(signal as i32), "INTERRUPTED", message)
 }
 
 /// Host, process and purpose, cut to what a session's description takes.
 fn owner(purpose: &str) -> String {
-    let host = nix::unistd::gethostname()
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_default();
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let text = escape(format!("{host} ringfence[{}]: {purpose}", std::process::id()).as_bytes());
-    let end = (0..=OWNER_BYTES_MAX.min(text.len()))
-        .rev()
-        .find(|&end| text.is_char_boundary(end))
-        .unwrap_or(0);
+    let end = (0..=OWNER_BYTES_MAX.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
     text.get(..end).unwrap_or_default().to_owned()
 }
 
@@ -220,7 +180,7 @@ impl Held {
         let why = match loss {
             Loss::Lapsed => "no renewal was acknowledged in time",
             Loss::Expired => "its session ended in the cluster",
-            Loss::Revoked => "it was taken away by force",
+            Loss::Revoked => "its claim was taken away, by a forced release or with its session",
             _ => "it was given up",
         };
         let message = format!("{} was lost: {why}", self.noun.words(&self.name));
@@ -233,20 +193,11 @@ impl Held {
     /// # Errors
     /// That it was lost before. If the cluster can't be told, people are, since it goes with its session then.
     pub async fn give_up(self, output: Output) -> Result<(), Failure> {
-        let Self {
-            noun,
-            name,
-            session,
-            guard,
-        } = self;
-        let released = guard.release().await;
-        // Also where the release failed: nothing of it shall stay.
-        let closed = if released.is_ok() {
-            session.close().await
-        } else {
-            Ok(())
-        };
-        match released.and(closed) {
+        let Self { noun, name, session, guard } = self;
+        // When its TTL has passed there is nothing left to give up.
+        let ttl = session.ttl();
+        let given = tokio::time::timeout(ttl, release(guard, &session)).await;
+        match given.unwrap_or_else(|_| Err(Error::Timeout { message: "release".to_owned() })) {
             Ok(()) => Ok(()),
             Err(Error::NotHeld { .. } | Error::SessionLost { .. }) => {
                 let message = format!("{} was lost before it was given up", noun.words(&name));
@@ -254,10 +205,7 @@ impl Held {
                     .next("what was done last may have met another owner; give tokens to what it protects"))
             }
             Err(error) => {
-                output.progress(&format!(
-                    "ringfence: {} goes when its TTL has passed: {error}",
-                    noun.words(&name)
-                ));
+                output.progress(&format!("ringfence: {} goes when its TTL has passed: {error}", noun.words(&name)));
                 Ok(())
             }
         }
@@ -271,22 +219,25 @@ impl Held {
     }
 }
 
+async fn release(guard: LockGuard, session: &Session) -> Result<(), Error> {
+    let released = guard.release().await;
+    // What was taken away from a session leaves it behind. Where the cluster can't be told of the one, it can't be
+    // told of the other.
+    let closed = match &released {
+        Ok(()) | Err(Error::NotHeld { .. }) => session.close().await,
+        Err(_) => Ok(()),
+    };
+    released.and(closed)
+}
+
 /// Runs a command while, and only while, the claim is held. The exit code is the command's.
-pub async fn run_command(
-    context: &Context,
-    request: &Request<'_>,
-    args: &RunArgs,
-    variable: &str,
-) -> Done {
+pub async fn run_command(context: &Context, request: &Request<'_>, args: &RunArgs, variable: &str) -> Done {
     let mut signals = Signals::new()?;
     let held = acquire(context, &mut signals, request).await?;
     let environment = [
         (variable, request.name.to_owned()),
         ("RINGFENCE_TOKEN", held.claim().token.to_string()),
-        (
-            "RINGFENCE_SESSION",
-            crate::output::session_hex(held.claim().session),
-        ),
+        ("RINGFENCE_SESSION", crate::output::session_hex(held.claim().session)),
         ("RINGFENCE_ENDPOINTS", context.endpoints.0.join(",")),
     ];
     match run::run(args, &environment, &mut signals, held.lost()).await {
@@ -306,13 +257,14 @@ pub async fn run_command(
     }
 }
 
-/// The command as people wrote it.
+/// The command as people wrote it, cut to what fits into a table.
 pub fn purpose(args: &RunArgs) -> String {
-    args.command
-        .iter()
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<_> = args.command.iter().map(|word| word.to_string_lossy()).collect();
+    let text = words.join(" ");
+    match text.char_indices().nth(PURPOSE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
 }
 
 #[cfg(test)]

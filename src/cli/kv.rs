@@ -8,8 +8,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ringfence_client::{
-    DeleteOptions, DeleteResult, GetOptions, KeyVersion, Op, OpResult, PutOptions, PutResult, Txn,
-    TxnResult,
+    DeleteOptions, DeleteResult, GetOptions, KeyVersion, Op, OpResult, PutOptions, PutResult, Txn, TxnResult,
 };
 
 use crate::args::kv::{DeleteArgs, GetArgs, HistoryArgs, KvCommand, PutArgs, TxnArgs};
@@ -31,14 +30,8 @@ pub async fn run(context: &Context, command: KvCommand) -> Done {
         KvCommand::Txn(args) => txn(context, args).await,
         KvCommand::Compact { revision } => {
             let newest = context.client.kv().compact(revision).await?;
-            let object = || {
-                Object::new()
-                    .field("compacted", revision)
-                    .field("revision", newest)
-            };
-            context
-                .output
-                .either(object, || format!("compacted up to revision {revision}"))?;
+            let object = || Object::new().field("compacted", revision).field("revision", newest);
+            context.output.either(object, || format!("compacted up to revision {revision}"))?;
             Ok(exit::DONE)
         }
     }
@@ -50,11 +43,8 @@ pub fn bytes_of(text: &OsStr, base64: bool) -> Result<Vec<u8>, Failure> {
         return Ok(text.as_bytes().to_vec());
     }
     STANDARD.decode(text.as_bytes()).map_err(|error| {
-        Failure::usage(format!(
-            "`{}` is not base64: {error}",
-            escape(text.as_bytes())
-        ))
-        .next("leave --base64 out for plain text")
+        Failure::usage(format!("`{}` is not base64: {error}", escape(text.as_bytes())))
+            .next("leave --base64 out for plain text")
     })
 }
 
@@ -83,43 +73,28 @@ async fn put(context: &Context, args: PutArgs) -> Done {
         },
     };
     let prev = args.prev;
-    context.output.either(
-        || shapes::put(&result, prev),
-        || put_line(&result, args.sequential),
-    )?;
+    context.output.either(|| shapes::put(&result, prev), || put_line(&result, args.sequential))?;
     Ok(exit::DONE)
 }
 
 /// A sequential key alone on its line, so that a shell can take it; else the revision.
 fn put_line(result: &PutResult, sequential: bool) -> String {
-    let mut line = if sequential {
-        escape(&result.key)
-    } else {
-        format!("revision {}", result.revision)
-    };
+    let mut line = if sequential { escape(&result.key) } else { format!("revision {}", result.revision) };
     if let Some(prev) = &result.prev {
-        line.push_str(&format!(
-            "\nreplaced revision {}: {}",
-            prev.mod_revision,
-            escape(&prev.value)
-        ));
+        line.push_str(&format!("\nreplaced revision {}: {}", prev.mod_revision, escape(&prev.value)));
     }
     line
 }
 
 async fn get(context: &Context, args: GetArgs) -> Done {
     let key = bytes_of(&args.key, args.base64)?;
-    let options = GetOptions::key(&key)
-        .at_revision(args.revision.unwrap_or(0))
-        .freshness(freshness(args.read));
+    let options = GetOptions::key(&key).at_revision(args.revision.unwrap_or(0)).freshness(freshness(args.read));
     let range = context.client.kv().get_with(options).await?;
     let Some(kv) = range.kvs.first() else {
         return Err(no_key(&key));
     };
     if context.output.is_json() {
-        context
-            .output
-            .object(shapes::key(kv).field("revision", range.revision))?;
+        context.output.object(shapes::key(kv).field("revision", range.revision))?;
     } else {
         context.output.bytes(&kv.value)?;
         if !args.raw {
@@ -152,9 +127,7 @@ async fn delete(context: &Context, args: DeleteArgs) -> Done {
         },
     };
     let prev = args.prev;
-    context
-        .output
-        .either(|| shapes::delete(&result, prev), || delete_line(&result))?;
+    context.output.either(|| shapes::delete(&result, prev), || delete_line(&result))?;
     Ok(exit::DONE)
 }
 
@@ -167,23 +140,11 @@ fn delete_line(result: &DeleteResult) -> String {
 }
 
 /// Does one operation if the token holds the lock.
-async fn fenced(
-    context: &Context,
-    (name, token): &(String, u64),
-    op: Op,
-) -> Result<OpResult, Failure> {
-    let result = context
-        .client
-        .kv()
-        .txn(Txn::new().when_holds(name, *token).then(op))
-        .await?;
+async fn fenced(context: &Context, (name, token): &(String, u64), op: Op) -> Result<OpResult, Failure> {
+    let result = context.client.kv().txn(Txn::new().when_holds(name, *token).then(op)).await?;
     if !result.succeeded {
-        let message = format!(
-            "token {token} doesn't hold `{}` any more; nothing was written",
-            escape(name.as_bytes())
-        );
-        return Err(Failure::no("NOT_HELD", message)
-            .next("`ringfence lock show NAME` shows who holds it now"));
+        let message = format!("token {token} doesn't hold `{}`; nothing was written", escape(name.as_bytes()));
+        return Err(Failure::no("NOT_HELD", message).next("`ringfence lock show NAME` shows who holds it now"));
     }
     let revision = result.revision;
     match result.results.into_iter().next() {
@@ -201,17 +162,13 @@ async fn fenced(
 }
 
 fn odd_answer() -> Failure {
-    Failure::new(
-        exit::INTERNAL,
-        "PROTOCOL",
-        "the answer doesn't fit the request",
-    )
-    .next("check with `ringfence --version` and `ringfence cluster status` that the versions fit")
+    Failure::new(exit::INTERNAL, "PROTOCOL", "the answer doesn't fit the request")
+        .next("check with `ringfence --version` and `ringfence cluster status` that the versions fit")
 }
 
 async fn history(context: &Context, args: HistoryArgs) -> Done {
     let key = bytes_of(&args.key, args.base64)?;
-    let history = context.client.kv().history(&key, args.limit).await?;
+    let history = context.reading(args.read).kv().history(&key, args.limit).await?;
     if history.versions.is_empty() {
         return Err(no_key(&key));
     }
@@ -225,19 +182,12 @@ async fn history(context: &Context, args: HistoryArgs) -> Done {
             } else {
                 (kv.version.to_string(), escape(&kv.value))
             };
-            vec![
-                kv.mod_revision.to_string(),
-                number,
-                wall_time(kv.modified_wall_ms),
-                value,
-            ]
+            vec![kv.mod_revision.to_string(), number, wall_time(kv.modified_wall_ms), value]
         },
     };
     context.output.rows(&history.versions, object, &table, "")?;
     if history.more {
-        context
-            .output
-            .progress("there are older versions; ask for more with --limit");
+        context.output.progress("there are older versions; ask for more with --limit");
     }
     Ok(exit::DONE)
 }
@@ -245,51 +195,28 @@ async fn history(context: &Context, args: HistoryArgs) -> Done {
 async fn txn(context: &Context, args: TxnArgs) -> Done {
     let given = !(args.compare.is_empty() && args.then.is_empty() && args.otherwise.is_empty());
     let txn = if given {
-        txn_syntax::txn(&args.compare, &args.then, &args.otherwise).map_err(|error| {
-            Failure::usage(error.to_string()).next("`ringfence help kv txn` shows the forms")
-        })?
+        txn_syntax::txn(&args.compare, &args.then, &args.otherwise)
+            .map_err(|error| Failure::usage(error.to_string()).next("`ringfence help kv txn` shows the forms"))?
     } else {
-        let text = read(
-            context.output,
-            args.file.as_deref().unwrap_or(Path::new("-")),
-        )?;
-        let text =
-            String::from_utf8(text).map_err(|_| Failure::usage("the transaction is not UTF-8"))?;
-        txn_json::txn(&text)
-            .map_err(|error| Failure::usage(error.to_string()).next("docs/cli.md shows the form"))?
+        let text = read(context.output, args.file.as_deref().unwrap_or(Path::new("-")))?;
+        let text = String::from_utf8(text).map_err(|_| Failure::usage("the transaction is not UTF-8"))?;
+        txn_json::txn(&text).map_err(|error| Failure::usage(error.to_string()).next("docs/cli.md shows the form"))?
     };
     let result = context.client.kv().txn(txn).await?;
-    context
-        .output
-        .either(|| shapes::txn(&result), || txn_lines(&result))?;
-    Ok(if result.succeeded {
-        exit::DONE
-    } else {
-        exit::NO
-    })
+    context.output.either(|| shapes::txn(&result), || txn_lines(&result))?;
+    Ok(if result.succeeded { exit::DONE } else { exit::NO })
 }
 
 fn txn_lines(result: &TxnResult) -> String {
-    let held = if result.succeeded {
-        "all comparisons hold"
-    } else {
-        "a comparison doesn't hold"
-    };
+    let held = if result.succeeded { "all comparisons hold" } else { "a comparison doesn't hold" };
     let mut lines = vec![format!("{held}; revision {}", result.revision)];
     for result in &result.results {
         match result {
             OpResult::Put(put) => lines.push(format!("put {}", escape(&put.key))),
             OpResult::Delete(delete) => lines.push(delete_line(delete)),
-            OpResult::Range(range) if range.kvs.is_empty() => {
-                lines.push(format!("found {}", range.count))
-            }
+            OpResult::Range(range) if range.kvs.is_empty() => lines.push(format!("found {}", range.count)),
             OpResult::Range(range) => {
-                lines.extend(
-                    range
-                        .kvs
-                        .iter()
-                        .map(|kv| format!("{}  {}", escape(&kv.key), escape(&kv.value))),
-                );
+                lines.extend(range.kvs.iter().map(|kv| format!("{}  {}", escape(&kv.key), escape(&kv.value))));
             }
             _ => {}
         }

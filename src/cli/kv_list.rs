@@ -19,16 +19,8 @@ const KEY_BYTES_MAX: usize = 4096;
 pub async fn run(context: &Context, args: ListArgs) -> Done {
     let mut select = Selection::new(&args)?;
     if args.count {
-        let range = context
-            .client
-            .kv()
-            .get_with(options(&args, select.options()).count_only())
-            .await?;
-        let object = || {
-            Object::new()
-                .field("count", range.count)
-                .field("revision", range.revision)
-        };
+        let range = context.client.kv().get_with(options(&args, select.options()).count_only()).await?;
+        let object = || Object::new().field("count", range.count).field("revision", range.revision);
         context.output.either(object, || range.count.to_string())?;
         return Ok(exit::DONE);
     }
@@ -37,25 +29,17 @@ pub async fn run(context: &Context, args: ListArgs) -> Done {
     let mut first = true;
     while wanted > 0 {
         let limit = u32::try_from(wanted).unwrap_or(PAGE).min(PAGE);
-        let asked = options(&args, select.options())
-            .limit(limit)
-            .at_revision(revision);
+        let asked = options(&args, select.options()).limit(limit).at_revision(revision);
         let range = context.client.kv().get_with(asked).await?;
         if first || !range.kvs.is_empty() {
             print(context, &range, args.keys_only, first)?;
         }
         wanted = wanted.saturating_sub(range.kvs.len() as u64);
         // Further pages are of the same revision: what changes meanwhile is neither doubled nor missing.
-        revision = if revision == 0 {
-            range.revision
-        } else {
-            revision
-        };
+        revision = if revision == 0 { range.revision } else { revision };
         first = false;
         match range.kvs.last() {
-            Some(last) if range.more && wanted > 0 => {
-                select = select.after(&last.key, args.reverse)?
-            }
+            Some(last) if range.more && wanted > 0 => select = select.after(&last.key, args.reverse)?,
             _ => break,
         }
     }
@@ -69,41 +53,20 @@ fn options(args: &ListArgs, mut options: GetOptions) -> GetOptions {
     if args.reverse {
         options = options.descending();
     }
-    options
-        .at_revision(args.revision.unwrap_or(0))
-        .freshness(freshness(args.read))
+    options.at_revision(args.revision.unwrap_or(0)).freshness(freshness(args.read))
 }
 
-fn print(
-    context: &Context,
-    range: &RangeResult,
-    keys_only: bool,
-    first: bool,
-) -> Result<(), Failure> {
+fn print(context: &Context, range: &RangeResult, keys_only: bool, first: bool) -> Result<(), Failure> {
     let output = context.output;
     if keys_only {
         return if output.is_json() {
-            range
-                .kvs
-                .iter()
-                .try_for_each(|kv| output.object(Object::new().bytes("key", &kv.key)))
+            range.kvs.iter().try_for_each(|kv| output.object(Object::new().bytes("key", &kv.key)))
         } else {
-            range
-                .kvs
-                .iter()
-                .try_for_each(|kv| output.line(&crate::output::escape(&kv.key)))
+            range.kvs.iter().try_for_each(|kv| output.line(&crate::output::escape(&kv.key)))
         };
     }
     let header = if first { shapes::KEY_HEADER } else { &[] };
-    output.rows(
-        &range.kvs,
-        |kv: &KeyValue| shapes::key(kv),
-        &Table {
-            header,
-            row: shapes::key_row,
-        },
-        "no such keys",
-    )
+    output.rows(&range.kvs, |kv: &KeyValue| shapes::key(kv), &Table { header, row: shapes::key_row }, "no such keys")
 }
 
 /// Which keys are still to come.
@@ -125,11 +88,7 @@ impl Selection {
         }
         let prefix = args.prefix.as_deref().unwrap_or_default();
         let prefix = bytes_of(prefix, args.base64)?;
-        Ok(if args.children {
-            Self::Children(prefix)
-        } else {
-            Self::Prefix(prefix)
-        })
+        Ok(if args.children { Self::Children(prefix) } else { Self::Prefix(prefix) })
     }
 
     fn options(&self) -> GetOptions {
@@ -157,11 +116,7 @@ impl Selection {
             }
             Self::Range(start, end) => (start, end),
         };
-        Ok(if reverse {
-            Self::Range(start, last.to_vec())
-        } else {
-            Self::Range([last, &[0]].concat(), end)
-        })
+        Ok(if reverse { Self::Range(start, last.to_vec()) } else { Self::Range([last, &[0]].concat(), end) })
     }
 }
 

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use ringfence_client::{Claim, LockDescription, LockMode, LockSummary};
 
-use crate::args::lock::{
-    KeepArgs, LockAcquireArgs, LockCommand, LockRunArgs, LockTryArgs, ModeArgs, ReleaseArgs,
-};
+use crate::args::ReadArgs;
+use crate::args::lock::{KeepArgs, LockAcquireArgs, LockCommand, LockRunArgs, LockTryArgs, ModeArgs, ReleaseArgs};
 use crate::context::{Context, Done};
 use crate::exit;
 use crate::failure::Failure;
@@ -23,24 +22,13 @@ pub async fn run(context: &Context, command: LockCommand) -> Done {
     match command {
         LockCommand::Run(args) => run_under(context, args).await,
         LockCommand::Acquire(args) => acquire(context, args).await,
-        LockCommand::Try(LockTryArgs {
-            name,
-            ttl,
-            mode,
-            keep,
-        }) => {
-            let request = request(
-                &name,
-                &mode,
-                ttl,
-                Some(Duration::ZERO),
-                "lock try".to_owned(),
-            );
+        LockCommand::Try(LockTryArgs { name, ttl, mode, keep }) => {
+            let request = request(&name, &mode, ttl, Some(Duration::ZERO), "lock try".to_owned());
             keep_lock(context, &request, keep).await
         }
-        LockCommand::Show { name, limit } => show(context, &name, limit).await,
-        LockCommand::List { prefix } => list(context, &prefix).await,
-        LockCommand::Validate { name, token } => validate(context, &name, token).await,
+        LockCommand::Show { name, limit, read } => show(context, &name, limit, read).await,
+        LockCommand::List { prefix, read } => list(context, &prefix, read).await,
+        LockCommand::Validate { name, token, read } => validate(context, &name, token, read).await,
         LockCommand::Release(args) => release(context, args).await,
     }
 }
@@ -57,36 +45,16 @@ fn request<'a>(
         (false, Some(permits)) => LockMode::Semaphore(permits),
         (false, None) => LockMode::Exclusive,
     };
-    Request {
-        noun: Noun::Lock,
-        name,
-        mode: sharing,
-        value: mode.value.as_bytes(),
-        ttl,
-        wait,
-        purpose,
-    }
+    Request { noun: Noun::Lock, name, mode: sharing, value: mode.value.as_bytes(), ttl, wait, purpose }
 }
 
 async fn run_under(context: &Context, args: LockRunArgs) -> Done {
-    let request = request(
-        &args.name,
-        &args.mode,
-        args.hold.ttl,
-        args.hold.wait,
-        hold::purpose(&args.run),
-    );
+    let request = request(&args.name, &args.mode, args.hold.ttl, args.hold.wait, hold::purpose(&args.run));
     hold::run_command(context, &request, &args.run, "RINGFENCE_LOCK").await
 }
 
 async fn acquire(context: &Context, args: LockAcquireArgs) -> Done {
-    let request = request(
-        &args.name,
-        &args.mode,
-        args.hold.ttl,
-        args.hold.wait,
-        "lock acquire".to_owned(),
-    );
+    let request = request(&args.name, &args.mode, args.hold.ttl, args.hold.wait, "lock acquire".to_owned());
     keep_lock(context, &request, args.keep).await
 }
 
@@ -111,39 +79,23 @@ async fn keep_lock(context: &Context, request: &Request<'_>, keep: KeepArgs) -> 
     let (name, token) = (request.name.to_owned(), held.claim().token);
     held.give_up(context.output).await?;
     if context.output.is_json() {
-        context.output.object(
-            Object::new()
-                .field("event", "released")
-                .field("name", name)
-                .field("token", token),
-        )?;
+        context.output.object(Object::new().field("event", "released").field("name", name).field("token", token))?;
     }
     Ok(exit::DONE)
 }
 
-fn announce(
-    context: &Context,
-    request: &Request<'_>,
-    held: &Held,
-    keep: KeepArgs,
-) -> Result<(), Failure> {
+fn announce(context: &Context, request: &Request<'_>, held: &Held, keep: KeepArgs) -> Result<(), Failure> {
     let claim = held.claim();
     let ttl_ms = u64::try_from(request.ttl.as_millis()).unwrap_or(u64::MAX);
     if context.output.is_json() {
         let object = shapes::claim_fields(Object::new().field("event", "acquired"), claim);
-        return context.output.object(
-            object
-                .field("ttl_ms", ttl_ms)
-                .field("detached", keep.detach),
-        );
+        return context.output.object(object.field("ttl_ms", ttl_ms).field("detached", keep.detach));
     }
     context.output.line(&claim.token.to_string())?;
-    let (name, session) = (escape(request.name.as_bytes()), session_hex(claim.session));
+    let session = session_hex(claim.session);
     context.output.progress(&if keep.detach {
-        format!(
-            "held for {} by session {session}; give it up with `ringfence lock release {name} --session {session}`",
-            duration(ttl_ms)
-        )
+        let ttl = duration(ttl_ms);
+        format!("held for {ttl}; give it up with `ringfence session close {session}`")
     } else {
         format!("held by session {session} until Ctrl-C")
     });
@@ -164,8 +116,8 @@ async fn stdin_ended(wanted: bool) {
     let _ = receiver.await;
 }
 
-async fn show(context: &Context, name: &str, limit: u32) -> Done {
-    let queue = context.client.locks().describe(name, limit).await?;
+async fn show(context: &Context, name: &str, limit: u32, read: ReadArgs) -> Done {
+    let queue = context.reading(read).locks().describe(name, limit).await?;
     let object = || {
         Object::new()
             .field("name", name)
@@ -174,9 +126,7 @@ async fn show(context: &Context, name: &str, limit: u32) -> Done {
             .field("waiting", queue.waiting)
             .field("revision", queue.revision)
     };
-    context
-        .output
-        .either(object, || queue_lines(name, &queue))?;
+    context.output.either(object, || queue_lines(name, &queue))?;
     Ok(exit::DONE)
 }
 
@@ -185,32 +135,20 @@ fn queue_lines(name: &str, queue: &LockDescription) -> String {
     if queue.owners.is_empty() && queue.waiters.is_empty() {
         return format!("{name} is free");
     }
-    let rows = queue
-        .owners
-        .iter()
-        .chain(&queue.waiters)
-        .map(|claim: &Claim| {
-            let (state, since) = if claim.owner {
-                ("holds", claim.granted_wall_ms)
-            } else {
-                ("waits", claim.claimed_wall_ms)
-            };
-            vec![
-                state.to_owned(),
-                claim.token.to_string(),
-                mode_word(claim.mode),
-                wall_time(since),
-                session_hex(claim.session),
-                escape(claim.session_owner.as_bytes()),
-                escape(&claim.value),
-            ]
-        });
-    let mut lines = aligned(
-        &[
-            "STATE", "TOKEN", "MODE", "SINCE", "SESSION", "OWNER", "VALUE",
-        ],
-        rows,
-    );
+    let rows = queue.owners.iter().chain(&queue.waiters).map(|claim: &Claim| {
+        let (state, since) =
+            if claim.owner { ("holds", claim.granted_wall_ms) } else { ("waits", claim.claimed_wall_ms) };
+        vec![
+            state.to_owned(),
+            claim.token.to_string(),
+            mode_word(claim.mode),
+            wall_time(since),
+            session_hex(claim.session),
+            escape(&claim.value),
+            escape(claim.session_owner.as_bytes()),
+        ]
+    });
+    let mut lines = aligned(&["STATE", "TOKEN", "MODE", "SINCE", "SESSION", "VALUE", "OWNER"], rows);
     let hidden = queue.waiting.saturating_sub(queue.waiters.len() as u64);
     if hidden > 0 {
         lines.push_str(&format!("and {hidden} more wait\n"));
@@ -225,7 +163,8 @@ fn mode_word(mode: LockMode) -> String {
     }
 }
 
-async fn list(context: &Context, prefix: &str) -> Done {
+async fn list(context: &Context, prefix: &str, read: ReadArgs) -> Done {
+    let locks = context.reading(read).locks();
     let table = |header| Table {
         header,
         row: |lock: &LockSummary| {
@@ -247,18 +186,11 @@ async fn list(context: &Context, prefix: &str) -> Done {
             .field("waiting", lock.waiting)
             .field("owner", shapes::claim(&lock.owner))
     };
-    let mut header: &[&str] = &[
-        "NAME", "TOKEN", "MODE", "OWNERS", "WAITING", "SINCE", "OWNER",
-    ];
+    let mut header: &[&str] = &["NAME", "TOKEN", "MODE", "OWNERS", "WAITING", "SINCE", "OWNER"];
     let mut after = Vec::new();
     loop {
-        let page = context.client.locks().list(prefix, &after, PAGE).await?;
-        context.output.rows(
-            &page.items,
-            object,
-            &table(header),
-            "nobody claims such a lock",
-        )?;
+        let page = locks.list(prefix, &after, PAGE).await?;
+        context.output.rows(&page.items, object, &table(header), "nobody claims such a lock")?;
         match page.items.last() {
             Some(last) if page.more => after = last.name.to_vec(),
             _ => return Ok(exit::DONE),
@@ -267,25 +199,19 @@ async fn list(context: &Context, prefix: &str) -> Done {
     }
 }
 
-async fn validate(context: &Context, name: &str, token: u64) -> Done {
-    let answer = context.client.locks().validate(name, token).await?;
+async fn validate(context: &Context, name: &str, token: u64, read: ReadArgs) -> Done {
+    let answer = context.reading(read).locks().validate(name, token).await?;
     let current = (answer.current_token > 0).then_some(answer.current_token);
     let object = || {
         let object = Object::new().field("name", name).field("token", token);
-        object
-            .field("owner", answer.owner)
-            .field("current_token", current)
+        object.field("owner", answer.owner).field("current_token", current)
     };
     let line = || match (answer.owner, current) {
         (true, _) => format!("token {token} holds {}", escape(name.as_bytes())),
-        (false, Some(current)) => format!(
-            "token {token} doesn't hold {}; token {current} does",
-            escape(name.as_bytes())
-        ),
-        (false, None) => format!(
-            "token {token} doesn't hold {}; nobody does",
-            escape(name.as_bytes())
-        ),
+        (false, Some(current)) => {
+            format!("token {token} doesn't hold {}; token {current} does", escape(name.as_bytes()))
+        }
+        (false, None) => format!("token {token} doesn't hold {}; nobody does", escape(name.as_bytes())),
     };
     context.output.either(object, line)?;
     Ok(if answer.owner { exit::DONE } else { exit::NO })
@@ -321,21 +247,11 @@ pub async fn release(context: &Context, args: ReleaseArgs) -> Done {
 /// The tokens that a session has under a name; at least one.
 async fn tokens_of(context: &Context, name: &str, session: u64) -> Result<Vec<u64>, Failure> {
     let queue = context.client.locks().describe(name, 0).await?;
-    let own = queue
-        .owners
-        .iter()
-        .chain(&queue.waiters)
-        .filter(|claim| claim.session == session);
+    let own = queue.owners.iter().chain(&queue.waiters).filter(|claim| claim.session == session);
     let tokens: Vec<u64> = own.map(|claim| claim.token).collect();
     if tokens.is_empty() {
-        let message = format!(
-            "session {} has no claim to `{}`",
-            session_hex(session),
-            escape(name.as_bytes())
-        );
-        return Err(
-            Failure::no("NOT_HELD", message).next("`ringfence lock show NAME` shows who has")
-        );
+        let message = format!("session {} has no claim to `{}`", session_hex(session), escape(name.as_bytes()));
+        return Err(Failure::no("NOT_HELD", message).next("`ringfence lock show NAME` shows who has"));
     }
     Ok(tokens)
 }

@@ -108,11 +108,7 @@ fn completions(output: Output, shell: clap_complete::Shell) -> Done {
 fn exit_codes(output: Output) -> Done {
     if output.is_json() {
         for (code, meaning) in exit::TABLE {
-            output.object(
-                Object::new()
-                    .field("code", *code)
-                    .field("meaning", *meaning),
-            )?;
+            output.object(Object::new().field("code", *code).field("meaning", *meaning))?;
         }
     } else {
         output.bytes(exit::help().as_bytes())?;
@@ -122,14 +118,8 @@ fn exit_codes(output: Output) -> Done {
 
 /// Prints what is wrong with the command line, or the help that was asked for.
 fn usage(error: &clap::Error) -> u8 {
-    let before_command = std::env::args_os()
-        .skip(1)
-        .take_while(|argument| argument != "--");
-    if error.use_stderr()
-        && before_command
-            .into_iter()
-            .any(|argument| argument == "--json")
-    {
+    let before_command = std::env::args_os().skip(1).take_while(|argument| argument != "--");
+    if error.use_stderr() && before_command.into_iter().any(|argument| argument == "--json") {
         let failure = Failure::usage(one_line(&error.to_string()));
         Output::new(true).failure(&failure.next("`ringfence help` explains the commands"));
     } else {
@@ -152,12 +142,8 @@ mod tests {
 
     #[test]
     fn a_complaint_about_the_command_line_fits_on_one_line() {
-        let error =
-            Cli::try_parse_from(["ringfence", "elect", "run", "n"]).expect_err("incomplete");
+        let error = Cli::try_parse_from(["ringfence", "elect", "run", "n"]).expect_err("incomplete");
         let line = one_line(&error.to_string());
-        assert_eq!(
-            line,
-            "the following required arguments were not provided: --value <V> <CMD>..."
-        );
+        assert_eq!(line, "the following required arguments were not provided: --value <V> <CMD>...");
     }
 }

@@ -1,9 +1,12 @@
 //! What is printed: aligned tables for people, one JSON object a line for programs.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Map, Value};
 use tabwriter::TabWriter;
 
@@ -39,22 +42,12 @@ impl Output {
     /// Prints bytes as they are.
     pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
-        out.write_all(bytes)
-            .and_then(|()| out.flush())
-            .map_err(|error| Failure::output(&error))
+        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
     }
 
     /// The object for programs, the line for people.
-    pub fn either(
-        self,
-        object: impl FnOnce() -> Object,
-        line: impl FnOnce() -> String,
-    ) -> Result<(), Failure> {
-        if self.json {
-            self.object(object())
-        } else {
-            self.line(&line())
-        }
+    pub fn either(self, object: impl FnOnce() -> Object, line: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json { self.object(object()) } else { self.line(&line()) }
     }
 
     /// Rows as objects for programs, as an aligned table for people. Without rows people get the sentence `empty` on
@@ -103,6 +96,21 @@ impl Output {
     }
 }
 
+/// Waits until nobody reads standard output any more: `ringfence watch | head -1` shall end when `head` has, and not with
+/// the next event only. Never ready where standard output is a file.
+pub async fn reader_gone() {
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: one that polls can't be stopped, and the runtime would wait for one of its own at the end.
+    std::thread::spawn(move || {
+        let stdout = std::io::stdout();
+        // An error and a hang-up are told without being asked for.
+        let mut watched = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+        while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        drop(sender);
+    });
+    let _ = receiver.await;
+}
+
 /// How rows of one kind look in a table.
 pub struct Table<'a, T> {
     /// Column titles.
@@ -119,25 +127,19 @@ fn note(message: &str) {
 /// ends; [`escape`] removes them.
 pub fn aligned(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let header = (!header.is_empty()).then(|| header.join("\t"));
-    let text = header
-        .into_iter()
-        .chain(rows.map(|row| row.join("\t")))
-        .fold(String::new(), |text, line| text + &line + "\n");
+    let text =
+        header.into_iter().chain(rows.map(|row| row.join("\t"))).fold(String::new(), |text, line| text + &line + "\n");
     let mut writer = TabWriter::new(Vec::new()).padding(2).minwidth(0);
-    let written = writer
-        .write_all(text.as_bytes())
-        .and_then(|()| writer.flush());
+    let written = writer.write_all(text.as_bytes()).and_then(|()| writer.flush());
     let aligned = match (written, writer.into_inner()) {
         (Ok(()), Ok(bytes)) => String::from_utf8(bytes).unwrap_or(text),
         _ => text,
     };
-    aligned
-        .lines()
-        .fold(String::with_capacity(aligned.len()), |mut all, line| {
-            all.push_str(line.trim_end());
-            all.push('\n');
-            all
-        })
+    aligned.lines().fold(String::with_capacity(aligned.len()), |mut all, line| {
+        all.push_str(line.trim_end());
+        all.push('\n');
+        all
+    })
 }
 
 /// One JSON object; its fields keep the order in which they were set.
@@ -189,20 +191,12 @@ pub fn session_hex(id: u64) -> String {
 
 /// A session's id for JSON, null where there is none: a string, since numbers above 2^53 are cut by many readers.
 pub fn session_or_null(id: u64) -> Value {
-    if id == 0 {
-        Value::Null
-    } else {
-        Value::String(session_hex(id))
-    }
+    if id == 0 { Value::Null } else { Value::String(session_hex(id)) }
 }
 
 /// A session's id for a table, `-` where there is none.
 pub fn session_or_dash(id: u64) -> String {
-    if id == 0 {
-        "-".to_owned()
-    } else {
-        session_hex(id)
-    }
+    if id == 0 { "-".to_owned() } else { session_hex(id) }
 }
 
 /// The wall clock for people: `2026-01-31T12:00:00Z`, `-` for 0.
@@ -213,9 +207,7 @@ pub fn wall_time(ms: u64) -> String {
     let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(ms));
     match time {
         // Later than the year 9999 the formatter gives up, and so do people.
-        Some(time) if ms < 253_402_300_800_000 => {
-            humantime::format_rfc3339_seconds(time).to_string()
-        }
+        Some(time) if ms < 253_402_300_800_000 => humantime::format_rfc3339_seconds(time).to_string(),
         _ => format!("{ms}ms"),
     }
 }
@@ -252,44 +244,25 @@ mod tests {
         assert_eq!(escape("größe=\"1\" it's".as_bytes()), "größe=\"1\" it's");
         assert_eq!(escape(b"a\tb\nc\\d\x1b[0m"), "a\\tb\\nc\\\\d\\u{1b}[0m");
         assert_eq!(escape(&[b'k', 0xff, 0x00, b'z']), "k\\xff\\0z");
-        assert_eq!(
-            escape("\u{202e}evil".as_bytes()),
-            "\\u{202e}evil",
-            "direction marks can't reorder a line"
-        );
+        assert_eq!(escape("\u{202e}evil".as_bytes()), "\\u{202e}evil", "direction marks can't reorder a line");
     }
 
     #[test]
     fn bytes_are_text_where_they_can_be() {
-        let object = Object::new()
-            .bytes("key", b"a\"b")
-            .bytes("value", &[0xff])
-            .field("revision", 7);
-        assert_eq!(
-            object.to_line(),
-            r#"{"key":"a\"b","value_base64":"/w==","revision":7}"#
-        );
+        let object = Object::new().bytes("key", b"a\"b").bytes("value", &[0xff]).field("revision", 7);
+        assert_eq!(object.to_line(), r#"{"key":"a\"b","value_base64":"/w==","revision":7}"#);
     }
 
     #[test]
     fn columns_line_up_and_lines_end_clean() {
-        let rows = [
-            vec!["a".to_owned(), "1".to_owned()],
-            vec!["longer".to_owned(), String::new()],
-        ];
-        assert_eq!(
-            aligned(&["KEY", "REV"], rows.into_iter()),
-            "KEY     REV\na       1\nlonger\n"
-        );
+        let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["longer".to_owned(), String::new()]];
+        assert_eq!(aligned(&["KEY", "REV"], rows.into_iter()), "KEY     REV\na       1\nlonger\n");
     }
 
     #[test]
     fn wide_letters_are_counted_by_columns() {
         let rows = [vec!["größe".to_owned(), "1".to_owned()]];
-        assert_eq!(
-            aligned(&["KEY", "REV"], rows.into_iter()),
-            "KEY    REV\ngröße  1\n"
-        );
+        assert_eq!(aligned(&["KEY", "REV"], rows.into_iter()), "KEY    REV\ngröße  1\n");
     }
 
     #[test]

@@ -41,8 +41,7 @@ pub async fn run<L>(
 ) -> Result<Ended<L>, Failure> {
     adopt_orphans();
     let terminal = Terminal::foreground();
-    let mut children =
-        signal(SignalKind::child()).map_err(|error| Failure::io("signals", &error))?;
+    let mut children = signal(SignalKind::child()).map_err(|error| Failure::io("signals", &error))?;
     let (mut child, group) = spawn(args, environment)?;
     if let Some(terminal) = &terminal {
         terminal.lend(group.0);
@@ -66,11 +65,7 @@ pub async fn run<L>(
 
 fn spawn(args: &RunArgs, environment: &[(&str, String)]) -> Result<(Child, Group), Failure> {
     let failed = |error: std::io::Error| {
-        Failure::new(
-            exit::NOT_EXECUTABLE,
-            "COMMAND_NOT_EXECUTABLE",
-            format!("the command can't be started: {error}"),
-        )
+        Failure::new(exit::NOT_EXECUTABLE, "COMMAND_NOT_EXECUTABLE", format!("the command can't be started: {error}"))
     };
     let child = Command::new(this_program().map_err(failed)?)
         .arg0(OsStr::new("ringfence"))
@@ -81,17 +76,10 @@ fn spawn(args: &RunArgs, environment: &[(&str, String)]) -> Result<(Child, Group
         .process_group(0)
         .spawn()
         .map_err(failed)?;
-    let pid = child
-        .id()
-        .and_then(|pid| i32::try_from(pid).ok())
-        .map(Pid::from_raw);
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
     match pid {
         Some(pid) => Ok((child, Group(pid))),
-        None => Err(Failure::new(
-            exit::INTERNAL,
-            "INTERNAL",
-            "a started command has no process id",
-        )),
+        None => Err(Failure::new(exit::INTERNAL, "INTERNAL", "a started command has no process id")),
     }
 }
 
@@ -106,11 +94,7 @@ fn adopt_orphans() {
 
 /// This program's file, on Linux also after it was replaced on disk.
 fn this_program() -> std::io::Result<std::path::PathBuf> {
-    if cfg!(target_os = "linux") {
-        Ok("/proc/self/exe".into())
-    } else {
-        std::env::current_exe()
-    }
+    if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 
 fn code(status: std::io::Result<ExitStatus>) -> Result<u8, Failure> {
@@ -153,10 +137,7 @@ impl Group {
         self.send(Signal::SIGTERM);
         // One that is stopped could not obey.
         self.send(Signal::SIGCONT);
-        if tokio::time::timeout(grace, self.emptied(child))
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(grace, self.emptied(child)).await.is_err() {
             self.send(Signal::SIGKILL);
             // Bounded: what the kernel can't end now, a process on a dead disk, must not keep the lock.
             let _ = tokio::time::timeout(Duration::from_secs(1), self.emptied(child)).await;

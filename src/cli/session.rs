@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ringfence_client::{SessionDescription, SessionInfo};
 
+use crate::args::ReadArgs;
 use crate::args::session::SessionCommand;
 use crate::context::{Context, Done};
 use crate::exit;
@@ -15,25 +16,16 @@ const PAGE: u32 = 1000;
 /// Does one of the commands.
 pub async fn run(context: &Context, command: SessionCommand) -> Done {
     match command {
-        SessionCommand::List => list(context).await,
-        SessionCommand::Show { id } => {
-            let description = context.client.sessions().describe(id).await?;
-            context.output.either(
-                || description_object(&description),
-                || description_lines(&description),
-            )?;
+        SessionCommand::List { read } => list(context, read).await,
+        SessionCommand::Show { id, read } => {
+            let description = context.reading(read).sessions().describe(id).await?;
+            context.output.either(|| description_object(&description), || description_lines(&description))?;
             Ok(exit::DONE)
         }
         SessionCommand::Close { id } => {
             let deleted = context.client.sessions().close(id).await?;
-            let object = || {
-                Object::new()
-                    .field("session", session_hex(id))
-                    .field("deleted", deleted)
-            };
-            context.output.either(object, || {
-                format!("closed; {deleted} keys and claims went with it")
-            })?;
+            let object = || Object::new().field("session", session_hex(id)).field("deleted", deleted);
+            context.output.either(object, || format!("closed; {deleted} keys and claims went with it"))?;
             Ok(exit::DONE)
         }
     }
@@ -53,7 +45,8 @@ fn info_object(info: &SessionInfo) -> Object {
         .field("keys", info.keys)
 }
 
-async fn list(context: &Context) -> Done {
+async fn list(context: &Context, read: ReadArgs) -> Done {
+    let sessions = context.reading(read).sessions();
     let row = |info: &SessionInfo| {
         vec![
             session_hex(info.id),
@@ -67,13 +60,8 @@ async fn list(context: &Context) -> Done {
     let mut header: &[&str] = &["SESSION", "TTL", "REMAINING", "OPENED", "KEYS", "OWNER"];
     let mut after = 0;
     loop {
-        let page = context.client.sessions().list(after, PAGE).await?;
-        context.output.rows(
-            &page.items,
-            info_object,
-            &Table { header, row },
-            "no session is open",
-        )?;
+        let page = sessions.list(after, PAGE).await?;
+        context.output.rows(&page.items, info_object, &Table { header, row }, "no session is open")?;
         match page.items.last() {
             Some(last) if page.more => after = last.id,
             _ => return Ok(exit::DONE),
@@ -83,10 +71,7 @@ async fn list(context: &Context) -> Done {
 }
 
 fn description_object(description: &SessionDescription) -> Object {
-    let keys = description
-        .keys
-        .iter()
-        .map(|key| Object::new().bytes("key", key));
+    let keys = description.keys.iter().map(|key| Object::new().bytes("key", key));
     info_object(&description.session).list("bound", keys)
 }
 
@@ -100,12 +85,7 @@ fn description_lines(description: &SessionDescription) -> String {
         format!("opened     {}", wall_time(info.opened_wall_ms)),
         format!("keys       {}", info.keys),
     ];
-    lines.extend(
-        description
-            .keys
-            .iter()
-            .map(|key| format!("  {}", escape(key))),
-    );
+    lines.extend(description.keys.iter().map(|key| format!("  {}", escape(key))));
     let hidden = info.keys.saturating_sub(description.keys.len() as u64);
     if hidden > 0 {
         lines.push(format!("  and {hidden} more"));

@@ -1,8 +1,6 @@
 //! The JSON shape of what several commands print. docs/cli.md lists the fields; they are never renamed.
 
-use ringfence_client::{
-    Claim, DeleteResult, KeyValue, LockMode, OpResult, PutResult, RangeResult, TxnResult,
-};
+use ringfence_client::{Claim, DeleteResult, KeyValue, LockMode, OpResult, PutResult, RangeResult, TxnResult};
 use serde_json::Value;
 
 use crate::output::{Object, escape, session_hex, session_or_dash, session_or_null};
@@ -37,11 +35,7 @@ pub fn claim(claim: &Claim) -> Object {
 
 /// Adds the fields of a claim.
 pub fn claim_fields(object: Object, claim: &Claim) -> Object {
-    let permits = if let LockMode::Semaphore(permits) = claim.mode {
-        Some(permits)
-    } else {
-        None
-    };
+    let permits = if let LockMode::Semaphore(permits) = claim.mode { Some(permits) } else { None };
     object
         .bytes("name", &claim.name)
         .field("token", claim.token)
@@ -52,10 +46,7 @@ pub fn claim_fields(object: Object, claim: &Claim) -> Object {
         .field("owner", claim.owner)
         .bytes("value", &claim.value)
         .field("claimed_wall_ms", claim.claimed_wall_ms)
-        .field(
-            "granted_wall_ms",
-            (claim.granted_wall_ms > 0).then_some(claim.granted_wall_ms),
-        )
+        .field("granted_wall_ms", (claim.granted_wall_ms > 0).then_some(claim.granted_wall_ms))
         .field("mod_revision", claim.mod_revision)
         .bytes("key", &claim.key)
 }
@@ -72,33 +63,18 @@ pub fn mode(mode: LockMode) -> &'static str {
 
 /// Answer to a put.
 pub fn put(result: &PutResult, with_prev: bool) -> Object {
-    let object = Object::new()
-        .bytes("key", &result.key)
-        .field("revision", result.revision);
-    if with_prev {
-        object.field("prev", prev(result.prev.as_ref()))
-    } else {
-        object
-    }
+    let object = Object::new().bytes("key", &result.key).field("revision", result.revision);
+    if with_prev { object.field("prev", prev(result.prev.as_ref())) } else { object }
 }
 
 /// Answer to a deletion.
 pub fn delete(result: &DeleteResult, with_prev: bool) -> Object {
-    let object = Object::new()
-        .field("deleted", result.deleted)
-        .field("revision", result.revision);
-    if with_prev {
-        object.list("prev", result.prev.iter().map(key))
-    } else {
-        object
-    }
+    let object = Object::new().field("deleted", result.deleted).field("revision", result.revision);
+    if with_prev { object.list("prev", result.prev.iter().map(key)) } else { object }
 }
 
 fn range(result: &RangeResult) -> Object {
-    Object::new()
-        .list("kvs", result.kvs.iter().map(key))
-        .field("count", result.count)
-        .field("more", result.more)
+    Object::new().list("kvs", result.kvs.iter().map(key)).field("count", result.count).field("more", result.more)
 }
 
 /// Answer to a transaction.
@@ -109,10 +85,7 @@ pub fn txn(result: &TxnResult) -> Object {
         OpResult::Range(result) => Object::new().field("range", range(result)),
         _ => Object::new(),
     });
-    Object::new()
-        .field("succeeded", result.succeeded)
-        .field("revision", result.revision)
-        .list("results", results)
+    Object::new().field("succeeded", result.succeeded).field("revision", result.revision).list("results", results)
 }
 
 /// The titles of [`key_row`].
@@ -120,10 +93,14 @@ pub const KEY_HEADER: &[&str] = &["KEY", "REVISION", "VERSION", "SESSION", "VALU
 
 /// A key as a row of a table.
 pub fn key_row(kv: &KeyValue) -> Vec<String> {
+    // A child that only has deeper keys is no key itself, and has no numbers.
+    let number = |number: u64| {
+        if kv.version == 0 { "-".to_owned() } else { number.to_string() }
+    };
     vec![
         escape(&kv.key),
-        kv.mod_revision.to_string(),
-        kv.version.to_string(),
+        number(kv.mod_revision),
+        number(kv.version),
         session_or_dash(kv.session.unwrap_or(0)),
         escape(&kv.value),
     ]

@@ -9,14 +9,8 @@ use tokio::signal::unix::{self, SignalKind};
 use crate::exit;
 use crate::failure::Failure;
 
-const CAUGHT: [Signal; 6] = [
-    Signal::SIGINT,
-    Signal::SIGTERM,
-    Signal::SIGHUP,
-    Signal::SIGQUIT,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-];
+const CAUGHT: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
 
 /// Signals caught from its creation on.
 pub struct Signals {
@@ -32,8 +26,8 @@ impl Signals {
             if signal == Signal::SIGHUP && ignored & (1 << (signal as u32 - 1)) != 0 {
                 continue;
             }
-            let stream = unix::signal(SignalKind::from_raw(signal as i32))
-                .map_err(|error| Failure::io("signals", &error))?;
+            let stream =
+                unix::signal(SignalKind::from_raw(signal as i32)).map_err(|error| Failure::io("signals", &error))?;
             streams.push((signal, stream));
         }
         Ok(Self { streams })
@@ -65,16 +59,12 @@ impl Signals {
 
 /// The exit code of something that a signal ended.
 pub fn exit_code(signal: i32) -> u8 {
-    u8::try_from(signal)
-        .ok()
-        .and_then(|signal| exit::SIGNALLED.checked_add(signal))
-        .unwrap_or(u8::MAX)
+    u8::try_from(signal).ok().and_then(|signal| exit::SIGNALLED.checked_add(signal)).unwrap_or(u8::MAX)
 }
 
 /// Signals that were ignored when this program started, as a bit mask; none where the system doesn't tell.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

@@ -19,8 +19,7 @@ impl Terminal {
     /// The terminal on standard input, if there is one and this program may read from it.
     pub fn foreground() -> Option<Self> {
         let stdin = std::io::stdin();
-        (stdin.is_terminal() && tcgetpgrp(&stdin) == Ok(getpgrp()))
-            .then_some(Self { group: getpgrp() })
+        (stdin.is_terminal() && tcgetpgrp(&stdin) == Ok(getpgrp())).then_some(Self { group: getpgrp() })
     }
 
     /// Lends it to a group. The group is woken, should it have asked for the terminal too early.
@@ -47,10 +46,7 @@ impl Terminal {
     /// If the command was stopped (Ctrl-Z), stops this program as well, so that the shell can go on, and resumes both
     /// when the shell says so. Meanwhile nobody renews: after the TTL the lock is lost, and the command is told so.
     pub fn follow_stop(&self, command: Pid) {
-        let stopped = waitid(
-            Id::Pid(command),
-            WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG,
-        );
+        let stopped = waitid(Id::Pid(command), WaitPidFlag::WSTOPPED | WaitPidFlag::WNOHANG);
         if matches!(stopped, Ok(WaitStatus::Stopped(..))) {
             self.take_back();
             // Comes back when continued.

@@ -50,10 +50,7 @@ pub fn txn(text: &str) -> Result<Txn, JsonError> {
 }
 
 fn at(list: &'static str, index: usize) -> impl Fn(String) -> JsonError {
-    move |what| JsonError::Field {
-        place: format!("{list}[{index}]"),
-        what,
-    }
+    move |what| JsonError::Field { place: format!("{list}[{index}]"), what }
 }
 
 #[derive(Deserialize)]
@@ -136,18 +133,10 @@ impl CompareJson {
             return Ok(number(Compare::mod_revision(key), relation, revision));
         }
         if let Some(session) = self.session {
-            let id = if session == "0" {
-                0
-            } else {
-                args::session_id(&session)?
-            };
+            let id = if session == "0" { 0 } else { args::session_id(&session)? };
             return Ok(number(Compare::session(key), relation, id));
         }
-        Ok(value(
-            &key,
-            relation,
-            &required("value", self.value, self.value_base64)?,
-        ))
+        Ok(value(&key, relation, &required("value", self.value, self.value_base64)?))
     }
 
     fn targets(&self) -> usize {
@@ -217,8 +206,7 @@ impl OpJson {
             Self::Put(put) => put.read(),
             Self::Get(get) => Ok(Op::get(required("key", get.key, get.key_base64)?)),
             Self::List(list) => {
-                let mut options =
-                    GetOptions::prefix(required("prefix", list.prefix, list.prefix_base64)?);
+                let mut options = GetOptions::prefix(required("prefix", list.prefix, list.prefix_base64)?);
                 if list.keys_only {
                     options = options.keys_only();
                 }
@@ -245,29 +233,19 @@ impl PutJson {
             options = options.prev();
         }
         let key = required("key", self.key, self.key_base64)?;
-        Ok(Op::put_with(
-            key,
-            required("value", self.value, self.value_base64)?,
-            options,
-        ))
+        Ok(Op::put_with(key, required("value", self.value, self.value_base64)?, options))
     }
 }
 
 impl DeleteJson {
     fn read(self) -> Result<Op, String> {
-        let options = match (
-            bytes("key", self.key, self.key_base64)?,
-            bytes("prefix", self.prefix, self.prefix_base64)?,
-        ) {
-            (Some(key), None) => DeleteOptions::key(key),
-            (None, Some(prefix)) => DeleteOptions::prefix(prefix),
-            _ => return Err("give one of key and prefix".to_owned()),
-        };
-        Ok(Op::delete_with(if self.prev {
-            options.prev()
-        } else {
-            options
-        }))
+        let options =
+            match (bytes("key", self.key, self.key_base64)?, bytes("prefix", self.prefix, self.prefix_base64)?) {
+                (Some(key), None) => DeleteOptions::key(key),
+                (None, Some(prefix)) => DeleteOptions::prefix(prefix),
+                _ => return Err("give one of key and prefix".to_owned()),
+            };
+        Ok(Op::delete_with(if self.prev { options.prev() } else { options }))
     }
 }
 
@@ -275,18 +253,13 @@ fn required(name: &str, text: Option<String>, base64: Option<String>) -> Result<
     bytes(name, text, base64)?.ok_or_else(|| format!("`{name}` is missing"))
 }
 
-fn bytes(
-    name: &str,
-    text: Option<String>,
-    base64: Option<String>,
-) -> Result<Option<Vec<u8>>, String> {
+fn bytes(name: &str, text: Option<String>, base64: Option<String>) -> Result<Option<Vec<u8>>, String> {
     match (text, base64) {
         (Some(_), Some(_)) => Err(format!("give one of {name} and {name}_base64")),
         (Some(text), None) => Ok(Some(text.into_bytes())),
-        (None, Some(coded)) => STANDARD
-            .decode(coded)
-            .map(Some)
-            .map_err(|error| format!("{name}_base64 is not base64: {error}")),
+        (None, Some(coded)) => {
+            STANDARD.decode(coded).map(Some).map_err(|error| format!("{name}_base64 is not base64: {error}"))
+        }
         (None, None) => Ok(None),
     }
 }
@@ -307,16 +280,10 @@ mod tests {
             .when(Compare::version("k").equals(0))
             .when(Compare::value("k").differs("v"))
             .when(Compare::holds("l", 12))
-            .then(Op::put_with(
-                "k",
-                "v",
-                PutOptions::new().bind_id(0x1f).sequential().prev(),
-            ))
+            .then(Op::put_with("k", "v", PutOptions::new().bind_id(0x1f).sequential().prev()))
             .then(Op::delete_with(DeleteOptions::prefix("jobs/").prev()))
             .otherwise(Op::get([0xff]))
-            .otherwise(Op::get_with(
-                GetOptions::prefix("jobs/").keys_only().limit(5),
-            ));
+            .otherwise(Op::get_with(GetOptions::prefix("jobs/").keys_only().limit(5)));
         assert_eq!(read.expect("is a transaction"), wanted);
     }
 
@@ -329,34 +296,19 @@ mod tests {
     fn wrong_fields_are_named_with_their_place() {
         let cases = [
             (r#"{"if":[{"version":0}]}"#, "if[0]: `key` is missing"),
-            (
-                r#"{"if":[{"key":"k"}]}"#,
-                "if[0]: give one of value, version, create, mod, session",
-            ),
+            (r#"{"if":[{"key":"k"}]}"#, "if[0]: give one of value, version, create, mod, session"),
             (
                 r#"{"if":[{"key":"k","version":0,"create":1}]}"#,
                 "if[0]: give one of value, version, create, mod, session",
             ),
-            (
-                r#"{"if":[{"key":"k","holds":1}]}"#,
-                "if[0]: `lock` and `holds` go together",
-            ),
+            (r#"{"if":[{"key":"k","holds":1}]}"#, "if[0]: `lock` and `holds` go together"),
             (
                 r#"{"if":[{"lock":"k","holds":1,"is":">"}]}"#,
                 "if[0]: `lock` and `holds` stand alone, and compare with = only",
             ),
-            (
-                r#"{"if":[{"key":"k","key_base64":"aw==","version":0}]}"#,
-                "if[0]: give one of key and key_base64",
-            ),
-            (
-                r#"{"then":[{"get":{"key":"k"}},{"put":{"key":"k"}}]}"#,
-                "then[1]: `value` is missing",
-            ),
-            (
-                r#"{"else":[{"delete":{}}]}"#,
-                "else[0]: give one of key and prefix",
-            ),
+            (r#"{"if":[{"key":"k","key_base64":"aw==","version":0}]}"#, "if[0]: give one of key and key_base64"),
+            (r#"{"then":[{"get":{"key":"k"}},{"put":{"key":"k"}}]}"#, "then[1]: `value` is missing"),
+            (r#"{"else":[{"delete":{}}]}"#, "else[0]: give one of key and prefix"),
         ];
         for (text, wanted) in cases {
             assert_eq!(txn(text).expect_err(text).to_string(), wanted, "{text}");
@@ -370,10 +322,7 @@ mod tests {
             assert!(matches!(txn(form), Err(JsonError::Form(_))), "{form}");
         }
         assert!(
-            txn(r#"{"then":[{"get":{"key_base64":"?"}}]}"#)
-                .expect_err("no base64")
-                .to_string()
-                .contains("not base64")
+            txn(r#"{"then":[{"get":{"key_base64":"?"}}]}"#).expect_err("no base64").to_string().contains("not base64")
         );
     }
 }

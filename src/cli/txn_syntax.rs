@@ -31,9 +31,7 @@ pub enum SyntaxError {
     #[error("a blank or the end is expected after the quote, at column {0}")]
     AfterQuote(usize),
     /// No function that compares.
-    #[error(
-        "`{0}` compares nothing; value, version, create, mod, session, holds, exists and absent do"
-    )]
+    #[error("`{0}` compares nothing; value, version, create, mod, session, holds, exists and absent do")]
     Function(String),
     /// Brackets are missing or wrong.
     #[error("`{function}` wants its {what} in brackets: {function}({what})")]
@@ -94,11 +92,7 @@ pub struct ArgumentError {
 }
 
 /// Reads the three lists of arguments.
-pub fn txn(
-    compare: &[String],
-    then: &[String],
-    otherwise: &[String],
-) -> Result<Txn, ArgumentError> {
+pub fn txn(compare: &[String], then: &[String], otherwise: &[String]) -> Result<Txn, ArgumentError> {
     let named = |flag, text: &String| {
         let text = text.clone();
         move |error| ArgumentError { flag, text, error }
@@ -156,37 +150,23 @@ pub fn comparison(text: &str) -> Result<Compare, SyntaxError> {
     if text.is_empty() {
         return Err(SyntaxError::Empty);
     }
-    let (function, rest) = text
-        .split_once('(')
-        .map_or((text, None), |(name, rest)| (name.trim(), Some(rest)));
+    let (function, rest) = text.split_once('(').map_or((text, None), |(name, rest)| (name.trim(), Some(rest)));
     let what = match function {
         "holds" => "lock",
         "value" | "version" | "create" | "mod" | "session" | "exists" | "absent" => "key",
         other => return Err(SyntaxError::Function(other.to_owned())),
     };
-    let brackets = || SyntaxError::Brackets {
-        function: function.to_owned(),
-        what,
-    };
+    let brackets = || SyntaxError::Brackets { function: function.to_owned(), what };
     let mut reader = Reader::new(text, rest.ok_or_else(brackets)?);
-    let key = reader
-        .until_bracket()?
-        .filter(|key| !key.is_empty())
-        .ok_or_else(brackets)?;
+    let key = reader.until_bracket()?.filter(|key| !key.is_empty()).ok_or_else(brackets)?;
     reader.blanks();
     if matches!(function, "exists" | "absent") {
         if !reader.rest.is_empty() {
             return Err(SyntaxError::StandsAlone(function.to_owned()));
         }
-        return Ok(if function == "exists" {
-            Compare::exists(key)
-        } else {
-            Compare::absent(key)
-        });
+        return Ok(if function == "exists" { Compare::exists(key) } else { Compare::absent(key) });
     }
-    let relation = reader
-        .relation()
-        .ok_or_else(|| SyntaxError::Relation(function.to_owned()))?;
+    let relation = reader.relation().ok_or_else(|| SyntaxError::Relation(function.to_owned()))?;
     reader.blanks();
     let operand = reader.operand()?;
     let parsed = || parse_number(&operand);
@@ -208,10 +188,7 @@ pub fn operation(text: &str) -> Result<Op, SyntaxError> {
     match verb.as_slice() {
         b"put" => put(words),
         b"get" => {
-            let key = words.next().ok_or(SyntaxError::Missing {
-                operation: "get",
-                wants: "a key",
-            })?;
+            let key = words.next().ok_or(SyntaxError::Missing { operation: "get", wants: "a key" })?;
             match words.next() {
                 None => Ok(Op::get(key)),
                 Some(word) => Err(unknown("get", &word, "a key alone")),
@@ -225,10 +202,7 @@ pub fn operation(text: &str) -> Result<Op, SyntaxError> {
 
 fn put(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
     let (Some(key), Some(value)) = (words.next(), words.next()) else {
-        return Err(SyntaxError::Missing {
-            operation: "put",
-            wants: "a key and a value",
-        });
+        return Err(SyntaxError::Missing { operation: "put", wants: "a key and a value" });
     };
     let mut options = PutOptions::new();
     for word in words {
@@ -241,11 +215,7 @@ fn put(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
                     id => options.bind_id(id),
                 },
                 None => {
-                    return Err(unknown(
-                        "put",
-                        other,
-                        "session=ID, sequential and prev after key and value",
-                    ));
+                    return Err(unknown("put", other, "session=ID, sequential and prev after key and value"));
                 }
             },
         };
@@ -254,10 +224,7 @@ fn put(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
 }
 
 fn list(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
-    let prefix = words.next().ok_or(SyntaxError::Missing {
-        operation: "list",
-        wants: "a prefix ('' for all keys)",
-    })?;
+    let prefix = words.next().ok_or(SyntaxError::Missing { operation: "list", wants: "a prefix ('' for all keys)" })?;
     let mut options = GetOptions::prefix(prefix);
     for word in words {
         options = match word.as_slice() {
@@ -266,16 +233,10 @@ fn list(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
             other => match other.strip_prefix(b"limit=") {
                 Some(limit) => {
                     let limit = parse_number(limit)?;
-                    options.limit(
-                        u32::try_from(limit).map_err(|_| SyntaxError::Number(limit.to_string()))?,
-                    )
+                    options.limit(u32::try_from(limit).map_err(|_| SyntaxError::Number(limit.to_string()))?)
                 }
                 None => {
-                    return Err(unknown(
-                        "list",
-                        other,
-                        "keys-only, count and limit=N after the prefix",
-                    ));
+                    return Err(unknown("list", other, "keys-only, count and limit=N after the prefix"));
                 }
             },
         };
@@ -284,10 +245,7 @@ fn list(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
 }
 
 fn delete(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
-    let key = words.next().ok_or(SyntaxError::Missing {
-        operation: "delete",
-        wants: "a key",
-    })?;
+    let key = words.next().ok_or(SyntaxError::Missing { operation: "delete", wants: "a key" })?;
     let (mut prefix, mut prev) = (false, false);
     for word in words {
         match word.as_slice() {
@@ -296,20 +254,12 @@ fn delete(mut words: impl Iterator<Item = Vec<u8>>) -> Result<Op, SyntaxError> {
             other => return Err(unknown("delete", other, "prefix and prev after the key")),
         }
     }
-    let options = if prefix {
-        DeleteOptions::prefix(key)
-    } else {
-        DeleteOptions::key(key)
-    };
+    let options = if prefix { DeleteOptions::prefix(key) } else { DeleteOptions::key(key) };
     Ok(Op::delete_with(if prev { options.prev() } else { options }))
 }
 
 fn unknown(operation: &'static str, word: &[u8], takes: &'static str) -> SyntaxError {
-    SyntaxError::Option {
-        operation,
-        word: lossy(word),
-        takes,
-    }
+    SyntaxError::Option { operation, word: lossy(word), takes }
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -319,10 +269,7 @@ fn lossy(bytes: &[u8]) -> String {
 fn parse_number(bytes: &[u8]) -> Result<u64, SyntaxError> {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|_| digits)
-        .ok_or_else(|| SyntaxError::Number(lossy(bytes)))
+    text.parse().ok().filter(|_| digits).ok_or_else(|| SyntaxError::Number(lossy(bytes)))
 }
 
 fn parse_session(bytes: &[u8]) -> Result<u64, SyntaxError> {
@@ -348,10 +295,7 @@ pub fn words(text: &str) -> Result<Vec<Vec<u8>>, SyntaxError> {
                 }
             }
             Some(_) => {
-                let end = reader
-                    .rest
-                    .find(char::is_whitespace)
-                    .unwrap_or(reader.rest.len());
+                let end = reader.rest.find(char::is_whitespace).unwrap_or(reader.rest.len());
                 words.push(reader.take(end).as_bytes().to_vec());
             }
         }
@@ -413,13 +357,10 @@ impl<'a> Reader<'a> {
             ("<", Relation::Less),
             (">", Relation::Greater),
         ];
-        let (sign, relation) = known
-            .into_iter()
-            .find(|(sign, _)| self.rest.starts_with(sign))?;
+        let (sign, relation) = known.into_iter().find(|(sign, _)| self.rest.starts_with(sign))?;
         self.take(sign.len());
         // `<=` and `>=` are no relations; without this they would compare with "=5".
-        (!(matches!(relation, Relation::Less | Relation::Greater) && self.rest.starts_with('=')))
-            .then_some(relation)
+        (!(matches!(relation, Relation::Less | Relation::Greater) && self.rest.starts_with('='))).then_some(relation)
     }
 
     /// The operand: quoted, or everything to the end.
@@ -429,11 +370,7 @@ impl<'a> Reader<'a> {
         }
         let word = self.quoted()?;
         self.blanks();
-        if self.rest.is_empty() {
-            Ok(word)
-        } else {
-            Err(SyntaxError::AfterQuote(self.column()))
-        }
+        if self.rest.is_empty() { Ok(word) } else { Err(SyntaxError::AfterQuote(self.column())) }
     }
 
     fn quoted(&mut self) -> Result<Vec<u8>, SyntaxError> {
@@ -445,9 +382,7 @@ impl<'a> Reader<'a> {
             match self.next() {
                 None => return Err(SyntaxError::OpenQuote(opened)),
                 next if next == quote => return Ok(word),
-                Some('\\') if quote == Some('"') => {
-                    self.escape(&mut word).ok_or(SyntaxError::Escape(column))?
-                }
+                Some('\\') if quote == Some('"') => self.escape(&mut word).ok_or(SyntaxError::Escape(column))?,
                 Some(next) => word.extend_from_slice(next.encode_utf8(&mut [0; 4]).as_bytes()),
             }
         }
@@ -461,10 +396,7 @@ impl<'a> Reader<'a> {
             '0' => word.push(0),
             same @ ('"' | '\'' | '\\') => word.push(same as u8),
             'x' => {
-                let digits = self
-                    .rest
-                    .get(..2)
-                    .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+                let digits = self.rest.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
                 word.push(u8::from_str_radix(digits, 16).ok()?);
                 self.take(2);
             }

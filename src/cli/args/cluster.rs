@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use super::ReadArgs;
+
 /// What can be done with the cluster's members.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
@@ -17,7 +19,10 @@ Answers without a leader, too. Exit code 0 as soon as one member answers.")]
     #[command(after_help = "\
 Examples:
   ringfence cluster members")]
-    Members,
+    Members {
+        #[command(flatten)]
+        read: ReadArgs,
+    },
     /// Add a member that receives the log and doesn't vote yet.
     #[command(after_help = "\
 Examples:

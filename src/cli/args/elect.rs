@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, Subcommand};
 
 use super::lock::ReleaseArgs;
-use super::{HoldArgs, RunArgs};
+use super::{HoldArgs, ReadArgs, RunArgs};
 
 /// What can be done with elections.
 #[derive(Debug, Subcommand)]
@@ -27,6 +27,8 @@ Examples:
     Leader {
         /// Name of the election.
         name: String,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// Print the leader now, and after every change of it or of its value.
     #[command(after_help = "\

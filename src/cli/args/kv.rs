@@ -205,6 +205,8 @@ pub struct HistoryArgs {
     /// At most so many versions, 1 to 1000.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
+    #[command(flatten)]
+    pub read: ReadArgs,
     /// KEY is base64.
     #[arg(long)]
     pub base64: bool,

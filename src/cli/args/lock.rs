@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{HoldArgs, RunArgs, session_id};
+use super::{HoldArgs, ReadArgs, RunArgs, session_id};
 
 /// What can be done with locks.
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,8 @@ A lock that nobody holds is shown as free; that is no error.")]
         /// At most so many waiters, 1 to 1000.
         #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// List the locks and elections that somebody claims.
     #[command(after_help = "\
@@ -42,6 +44,8 @@ Examples:
         /// Names that begin so.
         #[arg(default_value = "")]
         prefix: String,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// Ask whether a token is a current owner; exit code 3 if not.
     #[command(after_help = "\
@@ -52,6 +56,8 @@ Examples:
         name: String,
         /// The token.
         token: u64,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// Give a claim up, one's own or, with --force, anybody's.
     #[command(after_help = "\
@@ -59,7 +65,8 @@ Examples:
   ringfence lock release deploy --session 1f0c9a7be23d4455
   ringfence lock release deploy --token 42 --force      take it away from whoever holds it with this token
 
-`lock acquire --detach` prints the session. Within `lock run` it is in RINGFENCE_SESSION.")]
+Within `lock run` the session is in RINGFENCE_SESSION. What `lock acquire --detach` has left is best ended with its session:
+`ringfence session close ID`.")]
     Release(ReleaseArgs),
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::session_id;
+use super::{ReadArgs, session_id};
 
 /// What can be done with sessions.
 #[derive(Debug, Subcommand)]
@@ -12,7 +12,10 @@ pub enum SessionCommand {
 Examples:
   ringfence session list
   ringfence --json session list | jq -r 'select(.owner | startswith(\"web\")) | .session'")]
-    List,
+    List {
+        #[command(flatten)]
+        read: ReadArgs,
+    },
     /// Show one session and the keys bound to it; exit code 3 if there is none.
     #[command(after_help = "\
 Examples:
@@ -21,6 +24,8 @@ Examples:
         /// The session's id, as hex digits.
         #[arg(value_parser = session_id)]
         id: u64,
+        #[command(flatten)]
+        read: ReadArgs,
     },
     /// End a session: its keys, locks and candidacies go in one revision.
     #[command(after_help = "\
