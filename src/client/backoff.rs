@@ -15,11 +15,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self {
-            pause_min: Duration::from_millis(20),
-            pause_max: Duration::from_secs(1),
-            attempts_max: u32::MAX,
-        }
+        Self { pause_min: Duration::from_millis(20), pause_max: Duration::from_secs(1), attempts_max: u32::MAX }
     }
 }
 
@@ -34,11 +30,7 @@ pub(crate) struct Backoff {
 impl Backoff {
     pub(crate) fn new(policy: &RetryPolicy) -> Self {
         let min = policy.pause_min.max(Duration::from_millis(1));
-        Self {
-            next: min,
-            min,
-            max: policy.pause_max.max(min),
-        }
+        Self { next: min, min, max: policy.pause_max.max(min) }
     }
 
     /// The longest that the next pause can be. Each asking doubles the one after.

@@ -13,10 +13,7 @@ pub(crate) struct Cell<T> {
 
 impl<T: Clone + PartialEq> Cell<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self {
-            value: Mutex::new((1, value)),
-            changed: Notify::new(),
-        }
+        Self { value: Mutex::new((1, value)), changed: Notify::new() }
     }
 
     pub(crate) fn get(&self) -> T {

@@ -51,25 +51,13 @@ pub(crate) async fn run(core: Arc<Core>, mut chores: mpsc::UnboundedReceiver<Cho
 async fn attend(core: &Arc<Core>, chore: Chore) {
     match chore {
         Chore::Close { session, ttl } => {
-            let request = v1::SessionCloseRequest {
-                session_id: session,
-            };
+            let request = v1::SessionCloseRequest { session_id: session };
             let plan = plan("close session", ttl);
             let done = core.call(plan, request, crate::session::ask_close).await;
             log(done.err().map(|failure| failure.error));
         }
-        Chore::Release {
-            name,
-            session,
-            token,
-            ttl,
-        } => release(core, name, session, token, Bytes::new(), ttl).await,
-        Chore::Withdraw {
-            name,
-            session,
-            suffix,
-            ttl,
-        } => {
+        Chore::Release { name, session, token, ttl } => release(core, name, session, token, Bytes::new(), ttl).await,
+        Chore::Withdraw { name, session, suffix, ttl } => {
             release(core, name.clone(), session, 0, suffix.clone(), ttl).await;
             tokio::time::sleep(SWEEP_AFTER).await;
             release(core, name, session, 0, suffix, ttl).await;
@@ -77,31 +65,15 @@ async fn attend(core: &Arc<Core>, chore: Chore) {
     }
 }
 
-async fn release(
-    core: &Arc<Core>,
-    name: Bytes,
-    session: SessionId,
-    token: Token,
-    suffix: Bytes,
-    ttl: Duration,
-) {
-    let request = v1::LockReleaseRequest {
-        name,
-        session_id: session,
-        token,
-        suffix,
-    };
+async fn release(core: &Arc<Core>, name: Bytes, session: SessionId, token: Token, suffix: Bytes, ttl: Duration) {
+    let request = v1::LockReleaseRequest { name, session_id: session, token, suffix };
     let plan = plan("release", ttl);
     let done = core.call(plan, request, crate::lock::ask_release).await;
     log(done.err().map(|failure| failure.error));
 }
 
 fn plan(what: &'static str, ttl: Duration) -> Plan {
-    Plan::write(
-        what,
-        Safety::Idempotent,
-        Instant::now() + ttl.min(CHORE_TIME_MAX),
-    )
+    Plan::write(what, Safety::Idempotent, Instant::now() + ttl.min(CHORE_TIME_MAX))
 }
 
 fn log(error: Option<crate::Error>) {

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use crate::backoff::RetryPolicy;
 use crate::chores::{self, Chore};
 use crate::cluster::Cluster;
+use crate::convert::consistency;
 use crate::core::{Core, Plan, Safety};
 use crate::election::Election;
 use crate::error::{Error, Result};
-use crate::kv::Kv;
+use crate::kv::{Freshness, Kv};
 use crate::latch::LatchBuilder;
 use crate::lock::{Lock, Locks};
 use crate::renewer::{Renewer, Tend};
@@ -20,14 +21,11 @@ use crate::route;
 use crate::session::{Session, SessionOptions};
 use crate::sessions::Sessions;
 use crate::txn::copy;
+use crate::types::Revision;
 use crate::watch::{WatchOptions, Watcher};
 
 /// The client ports of the local cluster.
-pub const LOCAL_ENDPOINTS: [&str; 3] = [
-    "http://127.0.0.1:7601",
-    "http://127.0.0.1:7602",
-    "http://127.0.0.1:7603",
-];
+pub const LOCAL_ENDPOINTS: [&str; 3] = ["http://127.0.0.1:7601", "http://127.0.0.1:7602", "http://127.0.0.1:7603"];
 
 /// Settings of a client.
 #[derive(Clone, Debug)]
@@ -69,9 +67,7 @@ impl ClientBuilder {
             seeds.push(address.map_err(|message| Error::InvalidArgument { message })?);
         }
         if seeds.is_empty() {
-            return Err(Error::InvalidArgument {
-                message: "no endpoint was given".to_owned(),
-            });
+            return Err(Error::InvalidArgument { message: "no endpoint was given".to_owned() });
         }
         let core = Arc::new(Core::new(seeds, self.connect_timeout, self.retry));
         let (chores, chores_left) = mpsc::unbounded_channel();
@@ -80,12 +76,9 @@ impl ClientBuilder {
         tokio::spawn(chores::run(core.clone(), chores_left));
         tokio::spawn(renewer.run());
         Ok(Client {
-            shared: Arc::new(Shared {
-                core,
-                chores,
-                orders,
-            }),
+            shared: Arc::new(Shared { core, chores, orders }),
             deadline: self.deadline,
+            freshness: Freshness::Linearizable,
         })
     }
 }
@@ -95,6 +88,7 @@ impl ClientBuilder {
 pub struct Client {
     shared: Arc<Shared>,
     deadline: Duration,
+    freshness: Freshness,
 }
 
 /// When the last clone goes, so do these, and the tasks in the background end.
@@ -154,18 +148,22 @@ impl Client {
 
     /// The same client with another deadline for its calls.
     pub fn with_deadline(&self, deadline: Duration) -> Client {
-        Client {
-            shared: self.shared.clone(),
-            deadline,
-        }
+        Client { deadline, ..self.clone() }
+    }
+
+    /// The same client, whose reads are as fresh as this: for looking at locks, elections, sessions, members and histories
+    /// also while there is no quorum. Reads of keys say it themselves, in [`GetOptions`](crate::GetOptions).
+    pub fn with_freshness(&self, freshness: Freshness) -> Client {
+        Client { freshness, ..self.clone() }
+    }
+
+    pub(crate) fn consistency(&self) -> (i32, Revision) {
+        consistency(self.freshness)
     }
 
     /// Keys.
     pub fn kv(&self) -> Kv {
-        Kv {
-            client: self.clone(),
-            session: None,
-        }
+        Kv { client: self.clone(), session: None }
     }
 
     /// Opens a session, which renews itself from then on.
@@ -178,9 +176,7 @@ impl Client {
 
     /// Sessions, anybody's.
     pub fn sessions(&self) -> Sessions {
-        Sessions {
-            client: self.clone(),
-        }
+        Sessions { client: self.clone() }
     }
 
     /// A lock to take. Its name is 1 to 1024 bytes of UTF-8 without control characters, and neither begins nor ends
@@ -191,9 +187,7 @@ impl Client {
 
     /// Locks, anybody's.
     pub fn locks(&self) -> Locks {
-        Locks {
-            client: self.clone(),
-        }
+        Locks { client: self.clone() }
     }
 
     /// A candidate for an election. Names are as for locks, and share their namespace.
@@ -203,10 +197,7 @@ impl Client {
 
     /// An election to look at.
     pub fn election(&self, name: impl AsRef<[u8]>) -> Election {
-        Election {
-            client: self.clone(),
-            name: copy(name),
-        }
+        Election { client: self.clone(), name: copy(name) }
     }
 
     /// Starts a watch, and waits until it is in place: no change that is made after this returned is missed.
@@ -220,9 +211,7 @@ impl Client {
 
     /// The members.
     pub fn cluster(&self) -> Cluster {
-        Cluster {
-            client: self.clone(),
-        }
+        Cluster { client: self.clone() }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -248,10 +237,7 @@ impl Client {
 
     /// A chore for the background, unless it is said to be done.
     pub(crate) fn leave(&self, chore: Chore) -> Undone {
-        Undone {
-            chores: self.shared.chores.clone(),
-            chore: Some(chore),
-        }
+        Undone { chores: self.shared.chores.clone(), chore: Some(chore) }
     }
 
     pub(crate) fn tend(&self, order: Tend) {

@@ -18,17 +18,11 @@ pub(crate) struct Moment {
 
 impl Moment {
     pub(crate) fn now() -> Self {
-        Self {
-            instant: Instant::now(),
-            since_boot: since_boot(),
-        }
+        Self { instant: Instant::now(), since_boot: since_boot() }
     }
 
     pub(crate) fn after(self, duration: Duration) -> Self {
-        Self {
-            instant: self.instant + duration,
-            since_boot: self.since_boot + duration,
-        }
+        Self { instant: self.instant + duration, since_boot: self.since_boot + duration }
     }
 
     /// Time from `now` until this moment, by the clock that says less.

@@ -27,9 +27,7 @@ impl Cluster {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                ClusterClient::new(channel).status(request).await
-            });
+            .call(plan, request, |channel, request| async move { ClusterClient::new(channel).status(request).await });
         Ok(cluster_status(answer.await?.body))
     }
 
@@ -38,25 +36,21 @@ impl Cluster {
     /// # Errors
     /// As any read.
     pub async fn members(&self) -> Result<Members> {
-        self.members_with(v1::Consistency::Linearizable).await
+        self.members_with(self.client.consistency().0).await
     }
 
     /// Learns who leads, from what the first member that answers knows.
     pub(crate) async fn find_leader(&self) -> Result<Members> {
-        self.members_with(v1::Consistency::Stale).await
+        self.members_with(v1::Consistency::Stale.into()).await
     }
 
-    async fn members_with(&self, consistency: v1::Consistency) -> Result<Members> {
-        let request = v1::ClusterMembersRequest {
-            consistency: consistency.into(),
-        };
+    async fn members_with(&self, consistency: i32) -> Result<Members> {
+        let request = v1::ClusterMembersRequest { consistency };
         let plan = self.client.read("cluster members");
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                ClusterClient::new(channel).members(request).await
-            });
+            .call(plan, request, |channel, request| async move { ClusterClient::new(channel).members(request).await });
         let body = answer.await?.body;
         self.client.core().learn(body.clone());
         Ok(members(body))
@@ -66,24 +60,16 @@ impl Cluster {
     ///
     /// # Errors
     /// Refusals `MEMBER_EXISTS`, `INVALID_ADDRESS`.
-    pub async fn add_learner(
-        &self,
-        id: u64,
-        client_address: &str,
-        peer_address: &str,
-    ) -> Result<Members> {
+    pub async fn add_learner(&self, id: u64, client_address: &str, peer_address: &str) -> Result<Members> {
         let request = v1::ClusterAddLearnerRequest {
             node_id: id,
             client_address: client_address.to_owned(),
             peer_address: peer_address.to_owned(),
         };
         let plan = self.client.write("add learner", Safety::Once);
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move {
-                ClusterClient::new(channel).add_learner(request).await
-            });
+        let answer = self.client.core().call(plan, request, |channel, request| async move {
+            ClusterClient::new(channel).add_learner(request).await
+        });
         let body = answer.await?.body;
         self.client.core().learn(body.clone());
         Ok(members(body))
@@ -99,9 +85,7 @@ impl Cluster {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                ClusterClient::new(channel).promote(request).await
-            });
+            .call(plan, request, |channel, request| async move { ClusterClient::new(channel).promote(request).await });
         let body = answer.await?.body;
         self.client.core().learn(body.clone());
         Ok(members(body))
@@ -117,9 +101,7 @@ impl Cluster {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                ClusterClient::new(channel).remove(request).await
-            });
+            .call(plan, request, |channel, request| async move { ClusterClient::new(channel).remove(request).await });
         let body = answer.await?.body;
         self.client.core().learn(body.clone());
         Ok(members(body))
@@ -130,16 +112,11 @@ impl Cluster {
     /// # Errors
     /// Refusals `MEMBER_UNKNOWN`, `NOT_A_VOTER`.
     pub async fn transfer_leader(&self, id: Option<u64>) -> Result<u64> {
-        let request = v1::ClusterTransferLeaderRequest {
-            node_id: id.unwrap_or_default(),
-        };
+        let request = v1::ClusterTransferLeaderRequest { node_id: id.unwrap_or_default() };
         let plan = self.client.write("transfer leader", Safety::Once);
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move {
-                ClusterClient::new(channel).transfer_leader(request).await
-            });
+        let answer = self.client.core().call(plan, request, |channel, request| async move {
+            ClusterClient::new(channel).transfer_leader(request).await
+        });
         let leader = answer.await?.body.leader;
         self.client.core().refresh_soon();
         Ok(leader)

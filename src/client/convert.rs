@@ -47,9 +47,7 @@ pub(crate) fn claim(claim: v1::Claim) -> Claim {
 
 /// A claim that an answer must have.
 pub(crate) fn claim_in(answer: Option<v1::Claim>, what: &str) -> Result<Claim> {
-    answer.map(claim).ok_or_else(|| Error::Protocol {
-        message: format!("{what}: the answer holds no claim"),
-    })
+    answer.map(claim).ok_or_else(|| Error::Protocol { message: format!("{what}: the answer holds no claim") })
 }
 
 pub(crate) fn lock_mode(mode: LockMode) -> (v1::LockMode, u32) {
@@ -108,13 +106,7 @@ pub(crate) fn put_request(key: Bytes, value: Bytes, options: PutOptions) -> v1::
 
 pub(crate) fn delete_request(options: DeleteOptions) -> v1::DeleteRequest {
     let (key, range_end, prefix, _) = select(options.select);
-    v1::DeleteRequest {
-        key,
-        range_end,
-        prefix,
-        prev_kv: options.prev,
-        request_id: None,
-    }
+    v1::DeleteRequest { key, range_end, prefix, prev_kv: options.prev, request_id: None }
 }
 
 pub(crate) fn txn_request(txn: Txn) -> v1::TxnRequest {
@@ -142,21 +134,13 @@ fn compare(compare: Compare) -> v1::Compare {
         Operand::Session(session) => Target::SessionId(session),
         Operand::Holds(token) => Target::Holds(token),
     };
-    v1::Compare {
-        op: op.into(),
-        key: compare.key,
-        target: Some(target),
-    }
+    v1::Compare { op: op.into(), key: compare.key, target: Some(target) }
 }
 
 fn op(op: Op) -> v1::TxnOp {
     use v1::txn_op::Op as Wire;
     let op = match op {
-        Op::Put {
-            key,
-            value,
-            options,
-        } => Wire::Put(put_request(key, value, options)),
+        Op::Put { key, value, options } => Wire::Put(put_request(key, value, options)),
         Op::Delete(options) => Wire::Delete(delete_request(options)),
         Op::Range(options) => Wire::Range(range_request(options)),
     };
@@ -173,11 +157,7 @@ pub(crate) fn range_result(answer: v1::RangeResponse) -> RangeResult {
 }
 
 pub(crate) fn put_result(answer: v1::PutResponse) -> PutResult {
-    PutResult {
-        revision: answer.revision(),
-        key: answer.key,
-        prev: answer.prev_kv.map(key_value),
-    }
+    PutResult { revision: answer.revision(), key: answer.key, prev: answer.prev_kv.map(key_value) }
 }
 
 pub(crate) fn delete_result(answer: v1::DeleteResponse) -> DeleteResult {
@@ -190,37 +170,18 @@ pub(crate) fn delete_result(answer: v1::DeleteResponse) -> DeleteResult {
 
 pub(crate) fn txn_result(answer: v1::TxnResponse) -> Result<TxnResult> {
     let revision = answer.revision();
-    let results = answer
-        .responses
-        .into_iter()
-        .map(|result| op_result(result, revision))
-        .collect::<Result<_>>()?;
-    Ok(TxnResult {
-        revision,
-        succeeded: answer.succeeded,
-        results,
-    })
+    let results = answer.responses.into_iter().map(|result| op_result(result, revision)).collect::<Result<_>>()?;
+    Ok(TxnResult { revision, succeeded: answer.succeeded, results })
 }
 
 /// Results within a transaction needn't repeat its header.
 fn op_result(answer: v1::TxnOpResponse, revision: Revision) -> Result<OpResult> {
     use v1::txn_op_response::Op as Wire;
     match answer.op {
-        Some(Wire::Range(answer)) => Ok(OpResult::Range(RangeResult {
-            revision,
-            ..range_result(answer)
-        })),
-        Some(Wire::Put(answer)) => Ok(OpResult::Put(PutResult {
-            revision,
-            ..put_result(answer)
-        })),
-        Some(Wire::Delete(answer)) => Ok(OpResult::Delete(DeleteResult {
-            revision,
-            ..delete_result(answer)
-        })),
-        None => Err(Error::Protocol {
-            message: "an answer within a transaction is empty".to_owned(),
-        }),
+        Some(Wire::Range(answer)) => Ok(OpResult::Range(RangeResult { revision, ..range_result(answer) })),
+        Some(Wire::Put(answer)) => Ok(OpResult::Put(PutResult { revision, ..put_result(answer) })),
+        Some(Wire::Delete(answer)) => Ok(OpResult::Delete(DeleteResult { revision, ..delete_result(answer) })),
+        None => Err(Error::Protocol { message: "an answer within a transaction is empty".to_owned() }),
     }
 }
 
@@ -230,10 +191,7 @@ pub(crate) fn history(answer: v1::HistoryResponse) -> History {
         versions: answer
             .versions
             .into_iter()
-            .map(|version| KeyVersion {
-                kv: version.kv.map(key_value).unwrap_or_default(),
-                deleted: version.deleted,
-            })
+            .map(|version| KeyVersion { kv: version.kv.map(key_value).unwrap_or_default(), deleted: version.deleted })
             .collect(),
         more: answer.more,
         compacted: answer.compacted_revision,
@@ -252,11 +210,7 @@ pub(crate) fn session_info(info: v1::SessionInfo) -> SessionInfo {
 }
 
 pub(crate) fn leader_view(answer: v1::ElectionLeaderResponse) -> LeaderView {
-    LeaderView {
-        revision: answer.revision(),
-        leader: answer.leader.map(claim),
-        waiting: answer.waiting,
-    }
+    LeaderView { revision: answer.revision(), leader: answer.leader.map(claim), waiting: answer.waiting }
 }
 
 pub(crate) fn event(event: v1::Event) -> Event {

@@ -54,23 +54,11 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn read(what: &'static str, deadline: Instant) -> Self {
-        Self {
-            what,
-            safety: Safety::Read,
-            toward: Toward::Home,
-            deadline,
-            subject: Subject::default(),
-        }
+        Self { what, safety: Safety::Read, toward: Toward::Home, deadline, subject: Subject::default() }
     }
 
     pub(crate) fn write(what: &'static str, safety: Safety, deadline: Instant) -> Self {
-        Self {
-            what,
-            safety,
-            toward: Toward::Leader,
-            deadline,
-            subject: Subject::default(),
-        }
+        Self { what, safety, toward: Toward::Leader, deadline, subject: Subject::default() }
     }
 
     pub(crate) fn about(mut self, session: u64, token: u64) -> Self {
@@ -250,9 +238,7 @@ impl Core {
     pub(crate) fn refresh_soon(self: &Arc<Self>) {
         {
             let mut refresh = self.refresh.lock();
-            let recent = refresh
-                .last
-                .is_some_and(|last| last + REFRESH_PAUSE > Instant::now());
+            let recent = refresh.last.is_some_and(|last| last + REFRESH_PAUSE > Instant::now());
             if refresh.running || recent {
                 return;
             }
@@ -275,9 +261,7 @@ impl Core {
             let Ok(channel) = self.pool.short(&address) else {
                 continue;
             };
-            let request = v1::ClusterMembersRequest {
-                consistency: v1::Consistency::Stale.into(),
-            };
+            let request = v1::ClusterMembersRequest { consistency: v1::Consistency::Stale.into() };
             let mut client = v1::cluster_client::ClusterClient::new(channel);
             let answer = tokio::time::timeout(REFRESH_TIMEOUT, client.members(request)).await;
             let Ok(Ok(answer)) = answer else {
@@ -388,10 +372,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn failure(&self, error: Error) -> Failure {
-        Failure {
-            error,
-            repeated: self.unknown,
-        }
+        Failure { error, repeated: self.unknown }
     }
 
     fn give_up(&self) -> Failure {
@@ -416,16 +397,10 @@ mod tests {
         let now = Instant::now();
         let second = Duration::from_secs(1);
         let plan = Plan::read("test", now + second * 10);
-        let times: Vec<Duration> = (1..=4)
-            .map(|number| plan.attempt_timeout(number, now))
-            .collect();
+        let times: Vec<Duration> = (1..=4).map(|number| plan.attempt_timeout(number, now)).collect();
         assert_eq!(times, [second, second * 2, second * 4, second * 4]);
         assert_eq!(plan.attempt_timeout(9, now + second * 9), second);
         let once = Plan::write("test", Safety::Once, now + second * 10);
-        assert_eq!(
-            once.attempt_timeout(1, now),
-            second * 10,
-            "it can't be repeated, so it may as well wait"
-        );
+        assert_eq!(once.attempt_timeout(1, now), second * 10, "it can't be repeated, so it may as well wait");
     }
 }

@@ -40,17 +40,13 @@ impl Election {
     /// # Errors
     /// As any read.
     pub async fn leader(&self) -> Result<LeaderView> {
-        let request = v1::ElectionLeaderRequest {
-            name: self.name.clone(),
-            ..Default::default()
-        };
+        let (consistency, min_revision) = self.client.consistency();
+        let request = v1::ElectionLeaderRequest { name: self.name.clone(), consistency, min_revision };
         let plan = self.client.read("leader");
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                ElectionClient::new(channel).leader(request).await
-            });
+            .call(plan, request, |channel, request| async move { ElectionClient::new(channel).leader(request).await });
         Ok(leader_view(answer.await?.body))
     }
 
@@ -58,12 +54,8 @@ impl Election {
     /// connections; what is the same as before is not said again. Must be called within a tokio runtime.
     pub fn observe(&self) -> Observer {
         let (sender, views) = mpsc::channel(VIEWS_WAITING_MAX);
-        let observing = Observing {
-            core: self.client.core().clone(),
-            name: self.name.clone(),
-            views: sender,
-            last: None,
-        };
+        let observing =
+            Observing { core: self.client.core().clone(), name: self.name.clone(), views: sender, last: None };
         tokio::spawn(observing.run());
         Observer { views }
     }
@@ -151,9 +143,7 @@ impl Observing {
             Ok(lane) => lane,
             Err(error) => return Verdict::Final(error),
         };
-        let request = v1::ElectionObserveRequest {
-            name: self.name.clone(),
-        };
+        let request = v1::ElectionObserveRequest { name: self.name.clone() };
         let mut client = ElectionClient::new(lane.channel.clone());
         let mut answers = match timeout(START_TIMEOUT, client.observe(request)).await {
             Ok(Ok(answers)) => answers.into_inner(),
@@ -214,9 +204,5 @@ fn never_began(verdict: Verdict) -> Verdict {
 }
 
 fn failed(message: &str) -> Trouble {
-    Trouble {
-        message: message.to_owned(),
-        member_failed: true,
-        ..Trouble::default()
-    }
+    Trouble { message: message.to_owned(), member_failed: true, ..Trouble::default() }
 }

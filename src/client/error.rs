@@ -62,9 +62,7 @@ pub enum Error {
     },
     /// This watch was read too slowly, and history was compacted away under it: events between `next` and `compacted`
     /// are lost to it. Start from the present state.
-    #[error(
-        "the watch was too slow: it needed revision {next}, and history up to {compacted} was compacted away"
-    )]
+    #[error("the watch was too slow: it needed revision {next}, and history up to {compacted} was compacted away")]
     TooSlow {
         /// The next revision that it would have delivered.
         next: Revision,
@@ -101,10 +99,7 @@ pub enum Error {
 impl Error {
     /// The same call may well succeed later without any change, and repeating it does no harm.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Error::Unavailable { .. } | Error::Timeout { .. } | Error::LockHeld { .. }
-        )
+        matches!(self, Error::Unavailable { .. } | Error::Timeout { .. } | Error::LockHeld { .. })
     }
 
     /// A short name of the kind, for programs' logs and exit codes: `unavailable`, `unknown`, `timeout`, …, and for

@@ -82,15 +82,7 @@ impl Follower {
             0 => Place::Start,
             revision => Place::From(revision),
         };
-        Self {
-            backoff: Backoff::new(&core.retry),
-            core,
-            options,
-            items,
-            ready: Some(ready),
-            place,
-            tried: Vec::new(),
-        }
+        Self { backoff: Backoff::new(&core.retry), core, options, items, ready: Some(ready), place, tried: Vec::new() }
     }
 
     pub(crate) async fn run(self) {
@@ -139,20 +131,17 @@ impl Follower {
         };
         // The sender is kept: the member would take its end for ours.
         let (sender, requests) = mpsc::channel(1);
-        let create = v1::WatchRequest {
-            request: Some(v1::watch_request::Request::Create(self.create())),
-        };
+        let create = v1::WatchRequest { request: Some(v1::watch_request::Request::Create(self.create())) };
         if sender.try_send(create).is_err() {
             return Left::Unread;
         }
-        let mut client = v1::watch_client::WatchClient::new(lane.channel.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let mut answers =
-            match timeout(START_TIMEOUT, client.watch(ReceiverStream::new(requests))).await {
-                Ok(Ok(answers)) => answers.into_inner(),
-                Ok(Err(status)) => return left(&status),
-                Err(_) => return Left::Broken(failed("no stream for a watch in time")),
-            };
+        let mut client =
+            v1::watch_client::WatchClient::new(lane.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut answers = match timeout(START_TIMEOUT, client.watch(ReceiverStream::new(requests))).await {
+            Ok(Ok(answers)) => answers.into_inner(),
+            Ok(Err(status)) => return left(&status),
+            Err(_) => return Left::Broken(failed("no stream for a watch in time")),
+        };
         let core = Arc::clone(&self.core);
         let out_of_touch = core.out_of_touch(address);
         tokio::pin!(out_of_touch);
@@ -211,9 +200,7 @@ impl Follower {
             Some(Response::Events(events)) => self.events(events).await,
             Some(Response::Progress(progress)) => self.progress(progress.revision),
             Some(Response::Canceled(canceled)) => Err(self.canceled(canceled)),
-            None => Err(Left::Failed(Error::Protocol {
-                message: "watch: an empty message".to_owned(),
-            })),
+            None => Err(Left::Failed(Error::Protocol { message: "watch: an empty message".to_owned() })),
         }
     }
 
@@ -261,12 +248,8 @@ impl Follower {
 
     async fn events(&mut self, events: v1::WatchEvents) -> Result<(), Left> {
         let next = self.next();
-        let events: Vec<_> = events
-            .events
-            .into_iter()
-            .map(event)
-            .filter(|event| event.kv.mod_revision >= next)
-            .collect();
+        let events: Vec<_> =
+            events.events.into_iter().map(event).filter(|event| event.kv.mod_revision >= next).collect();
         // Revisions are never split over messages: so all of the last one's events are here.
         let Some(last) = events.last() else {
             return Ok(());
@@ -279,10 +262,7 @@ impl Follower {
     fn progress(&mut self, revision: Revision) -> Result<(), Left> {
         if let Place::From(next) = self.place {
             self.place = Place::From(next.max(revision + 1));
-            let step = Step {
-                item: WatchItem::Progress(self.next() - 1),
-                next: self.next(),
-            };
+            let step = Step { item: WatchItem::Progress(self.next() - 1), next: self.next() };
             let _ = self.items.try_send(Ok(step));
         }
         Ok(())
@@ -296,10 +276,7 @@ impl Follower {
         match canceled.reason() {
             Reason::Compacted | Reason::Slow if self.options.snapshot => Left::Restart,
             Reason::Compacted => Left::Failed(Error::Compacted { compacted }),
-            Reason::Slow => Left::Failed(Error::TooSlow {
-                next: self.next(),
-                compacted,
-            }),
+            Reason::Slow => Left::Failed(Error::TooSlow { next: self.next(), compacted }),
             Reason::Invalid => Left::Failed(Error::Refused {
                 reason: "INVALID_ARGUMENT".to_owned(),
                 message: canceled.message,
@@ -332,9 +309,5 @@ fn left(status: &tonic::Status) -> Left {
 }
 
 fn failed(message: impl Into<String>) -> Trouble {
-    Trouble {
-        message: message.into(),
-        member_failed: true,
-        ..Trouble::default()
-    }
+    Trouble { message: message.into(), member_failed: true, ..Trouble::default() }
 }

@@ -31,13 +31,7 @@ pub struct LockGuard {
 
 impl LockGuard {
     pub(crate) fn new(session: Session, own: bool, claim: Claim) -> Self {
-        Self {
-            session,
-            own,
-            claim,
-            revoked: AtomicBool::new(false),
-            released: false,
-        }
+        Self { session, own, claim, revoked: AtomicBool::new(false), released: false }
     }
 
     /// The fencing token: give it to what the lock protects.
@@ -131,10 +125,7 @@ impl LockGuard {
             undone.done();
             return Ok(());
         };
-        if !matches!(
-            failure.error,
-            Error::NotHeld { .. } | Error::SessionLost { .. }
-        ) {
+        if !matches!(failure.error, Error::NotHeld { .. } | Error::SessionLost { .. }) {
             return Err(failure.error);
         }
         undone.done();
@@ -155,10 +146,7 @@ impl LockGuard {
     }
 
     fn not_held(&self, message: &str) -> Error {
-        Error::NotHeld {
-            token: self.claim.token,
-            message: message.to_owned(),
-        }
+        Error::NotHeld { token: self.claim.token, message: message.to_owned() }
     }
 }
 
@@ -183,9 +171,7 @@ pub(crate) async fn gone(client: &Client, claim: &Claim) {
             Ok(mut watcher) => {
                 // What was compacted away may have held the end.
                 let compacted = from > claim.token + 1;
-                if compacted
-                    && let Ok(Validation { owner: false, .. }) = validate(client, claim).await
-                {
+                if compacted && let Ok(Validation { owner: false, .. }) = validate(client, claim).await {
                     return;
                 }
                 loop {
@@ -200,9 +186,7 @@ pub(crate) async fn gone(client: &Client, claim: &Claim) {
             Err(error) => Some(error),
         };
         match last {
-            Some(Error::Compacted { compacted } | Error::TooSlow { compacted, .. })
-                if compacted >= from =>
-            {
+            Some(Error::Compacted { compacted } | Error::TooSlow { compacted, .. }) if compacted >= from => {
                 from = compacted + 1;
             }
             _ => tokio::time::sleep(ASK_AGAIN).await,

@@ -8,9 +8,7 @@ pub(crate) trait Headed {
 
     /// The revision of the state that the answer was made from.
     fn revision(&self) -> u64 {
-        self.header()
-            .map(|header| header.revision)
-            .unwrap_or_default()
+        self.header().map(|header| header.revision).unwrap_or_default()
     }
 }
 

@@ -64,9 +64,7 @@ impl Core {
         let Ok(channel) = self.pool.short(address) else {
             return false;
         };
-        let request = v1::ClusterMembersRequest {
-            consistency: v1::Consistency::Linearizable.into(),
-        };
+        let request = v1::ClusterMembersRequest { consistency: v1::Consistency::Linearizable.into() };
         let mut client = v1::cluster_client::ClusterClient::new(channel);
         let answer = tokio::time::timeout(TIMEOUT, client.members(request)).await;
         matches!(answer, Ok(Ok(_)))

@@ -7,17 +7,15 @@ use tonic::transport::Channel;
 
 use crate::client::Client;
 use crate::convert::{
-    delete_request, delete_result, history, put_request, put_result, range_request, range_result,
-    txn_request, txn_result,
+    delete_request, delete_result, history, put_request, put_result, range_request, range_result, txn_request,
+    txn_result,
 };
 use crate::core::{Failure, MESSAGE_BYTES_MAX, Plan, Safety};
 use crate::error::{Error, Result};
 use crate::headed::Headed as _;
 use crate::session::{Number, Session};
 use crate::txn::{Txn, copy};
-use crate::types::{
-    DeleteResult, History, KeyValue, PutResult, RangeResult, Revision, SessionId, TxnResult,
-};
+use crate::types::{DeleteResult, History, KeyValue, PutResult, RangeResult, Revision, SessionId, TxnResult};
 
 /// Which keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,10 +73,7 @@ impl GetOptions {
 
     /// All keys from `start` on and below `end`.
     pub fn range(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Range {
-            start: copy(start),
-            end: copy(end),
-        })
+        Self::new(Select::Range { start: copy(start), end: copy(end) })
     }
 
     /// All keys that begin so; empty: all keys.
@@ -187,29 +182,17 @@ pub struct DeleteOptions {
 impl DeleteOptions {
     /// One key.
     pub fn key(key: impl AsRef<[u8]>) -> Self {
-        Self {
-            select: Select::Key(copy(key)),
-            prev: false,
-        }
+        Self { select: Select::Key(copy(key)), prev: false }
     }
 
     /// All keys from `start` on and below `end`; at most 10000.
     pub fn range(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Self {
-        Self {
-            select: Select::Range {
-                start: copy(start),
-                end: copy(end),
-            },
-            prev: false,
-        }
+        Self { select: Select::Range { start: copy(start), end: copy(end) }, prev: false }
     }
 
     /// All keys that begin so; not empty; at most 10000.
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
-        Self {
-            select: Select::Prefix(copy(prefix)),
-            prev: false,
-        }
+        Self { select: Select::Prefix(copy(prefix)), prev: false }
     }
 
     /// Answers with what was deleted.
@@ -247,9 +230,7 @@ impl Kv {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                client(channel).range(request).await
-            });
+            .call(plan, request, |channel, request| async move { client(channel).range(request).await });
         Ok(range_result(answer.await?.body))
     }
 
@@ -276,17 +257,12 @@ impl Kv {
         let bound = options.session;
         let request = put_request(copy(key), copy(value), options);
         let number = self.number().await?;
-        let request = v1::PutRequest {
-            request_id: number.as_ref().map(|number| number.id),
-            ..request
-        };
+        let request = v1::PutRequest { request_id: number.as_ref().map(|number| number.id), ..request };
         let plan = self.plan("put", bound);
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                client(channel).put(request).await
-            });
+            .call(plan, request, |channel, request| async move { client(channel).put(request).await });
         Ok(put_result(answer.await.map_err(written)?.body))
     }
 
@@ -304,17 +280,13 @@ impl Kv {
     /// As [`Kv::put`].
     pub async fn delete_with(&self, options: DeleteOptions) -> Result<DeleteResult> {
         let number = self.number().await?;
-        let request = v1::DeleteRequest {
-            request_id: number.as_ref().map(|number| number.id),
-            ..delete_request(options)
-        };
+        let request =
+            v1::DeleteRequest { request_id: number.as_ref().map(|number| number.id), ..delete_request(options) };
         let plan = self.plan("delete", None);
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                client(channel).delete(request).await
-            });
+            .call(plan, request, |channel, request| async move { client(channel).delete(request).await });
         Ok(delete_result(answer.await.map_err(written)?.body))
     }
 
@@ -329,10 +301,7 @@ impl Kv {
             true => None,
             false => self.number().await?,
         };
-        let request = v1::TxnRequest {
-            request_id: number.as_ref().map(|number| number.id),
-            ..txn_request(txn)
-        };
+        let request = v1::TxnRequest { request_id: number.as_ref().map(|number| number.id), ..txn_request(txn) };
         let plan = match reads {
             true => self.client.read("transaction"),
             false => self.plan("transaction", bound),
@@ -340,9 +309,7 @@ impl Kv {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                client(channel).txn(request).await
-            });
+            .call(plan, request, |channel, request| async move { client(channel).txn(request).await });
         txn_result(answer.await.map_err(written)?.body)
     }
 
@@ -357,16 +324,13 @@ impl Kv {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                client(channel).compact(request).await
-            });
+            .call(plan, request, |channel, request| async move { client(channel).compact(request).await });
         match answer.await {
             Ok(answer) => Ok(answer.body.revision()),
             // An earlier attempt of this call has done it.
-            Err(Failure {
-                error: Error::Compacted { compacted },
-                repeated: true,
-            }) if compacted >= revision => Ok(compacted),
+            Err(Failure { error: Error::Compacted { compacted }, repeated: true }) if compacted >= revision => {
+                Ok(compacted)
+            }
             Err(failure) => Err(failure.error),
         }
     }
@@ -376,18 +340,13 @@ impl Kv {
     /// # Errors
     /// As [`Kv::get`].
     pub async fn history(&self, key: impl AsRef<[u8]>, limit: u32) -> Result<History> {
-        let request = v1::HistoryRequest {
-            key: copy(key),
-            limit,
-            ..Default::default()
-        };
+        let (consistency, min_revision) = self.client.consistency();
+        let request = v1::HistoryRequest { key: copy(key), limit, consistency, min_revision };
         let plan = self.client.read("history");
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                client(channel).history(request).await
-            });
+            .call(plan, request, |channel, request| async move { client(channel).history(request).await });
         Ok(history(answer.await?.body))
     }
 
@@ -420,10 +379,7 @@ fn written(failure: Failure) -> Error {
     };
     match failure.repeated && told {
         true => Error::Unknown {
-            message: format!(
-                "an earlier attempt may have been done; the last one says: {}",
-                failure.error
-            ),
+            message: format!("an earlier attempt may have been done; the last one says: {}", failure.error),
         },
         false => failure.error,
     }

@@ -34,12 +34,7 @@ pub struct LatchBuilder {
 
 impl LatchBuilder {
     pub(crate) fn new(client: Client, name: impl AsRef<[u8]>) -> Self {
-        Self {
-            client,
-            name: copy(name),
-            value: Bytes::new(),
-            options: SessionOptions::new(),
-        }
+        Self { client, name: copy(name), value: Bytes::new(), options: SessionOptions::new() }
     }
 
     /// What observers see while this candidate leads, its address for example. At most 64 KiB.
@@ -125,9 +120,7 @@ impl PartialEq for Standing {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Standing::Waiting, Standing::Waiting) => true,
-            (Standing::Leading { claim: a, .. }, Standing::Leading { claim: b, .. }) => {
-                a.token == b.token
-            }
+            (Standing::Leading { claim: a, .. }, Standing::Leading { claim: b, .. }) => a.token == b.token,
             (Standing::Closed { error: a }, Standing::Closed { error: b }) => a == b,
             _ => false,
         }
@@ -138,13 +131,9 @@ impl Standing {
     /// As users see it: who leads with a lease that has run out doesn't lead.
     fn state(&self) -> LatchState {
         match self {
-            Standing::Leading { session, claim } if session.is_valid() => {
-                LatchState::Leading { token: claim.token }
-            }
+            Standing::Leading { session, claim } if session.is_valid() => LatchState::Leading { token: claim.token },
             Standing::Waiting | Standing::Leading { .. } => LatchState::Waiting,
-            Standing::Closed { error } => LatchState::Closed {
-                error: error.clone(),
-            },
+            Standing::Closed { error } => LatchState::Closed { error: error.clone() },
         }
     }
 }
@@ -189,11 +178,7 @@ impl LeaderLatch {
     /// Where it stands, now and after each change. A reader that is slow sees the newest only; a leadership that was
     /// lost and won again meanwhile shows by its token.
     pub fn changes(&self) -> LatchChanges {
-        LatchChanges {
-            shared: self.shared.clone(),
-            seen: 0,
-            last: None,
-        }
+        LatchChanges { shared: self.shared.clone(), seen: 0, last: None }
     }
 
     /// Changes the value that observers see. Later leaderships of this latch use it as well.
@@ -203,10 +188,7 @@ impl LeaderLatch {
     pub async fn proclaim(&self, value: impl AsRef<[u8]>) -> Result<()> {
         let value = copy(value);
         let Standing::Leading { session, claim } = self.shared.standing.get() else {
-            return Err(Error::NotHeld {
-                token: 0,
-                message: "this candidate doesn't lead".to_owned(),
-            });
+            return Err(Error::NotHeld { token: 0, message: "this candidate doesn't lead".to_owned() });
         };
         let request = v1::ElectionProclaimRequest {
             name: self.shared.name.clone(),
@@ -215,14 +197,10 @@ impl LeaderLatch {
             value: value.clone(),
         };
         let client = &self.shared.client;
-        let plan = client
-            .write("proclaim", Safety::Idempotent)
-            .about(session.id(), claim.token);
-        let answer = client
-            .core()
-            .call(plan, request, |channel, request| async move {
-                ElectionClient::new(channel).proclaim(request).await
-            });
+        let plan = client.write("proclaim", Safety::Idempotent).about(session.id(), claim.token);
+        let answer = client.core().call(plan, request, |channel, request| async move {
+            ElectionClient::new(channel).proclaim(request).await
+        });
         answer.await?;
         *self.shared.value.lock() = value;
         Ok(())
@@ -288,11 +266,7 @@ async fn stand_for_ever(shared: &Shared) -> Error {
     loop {
         match stand_once(shared).await {
             Ok(()) => backoff.reset(),
-            Err(
-                error @ (Error::Refused { .. }
-                | Error::Protocol { .. }
-                | Error::InvalidArgument { .. }),
-            ) => {
+            Err(error @ (Error::Refused { .. } | Error::Protocol { .. } | Error::InvalidArgument { .. })) => {
                 return error;
             }
             Err(error) => {
@@ -307,12 +281,7 @@ async fn stand_for_ever(shared: &Shared) -> Error {
 async fn stand_once(shared: &Shared) -> Result<()> {
     let client = &shared.client;
     let session = client.open_session(shared.options.clone()).await?;
-    let wait = Wait {
-        what: "campaign",
-        client,
-        session: &session,
-        bound: None,
-    };
+    let wait = Wait { what: "campaign", client, session: &session, bound: None };
     let request = |wait_ms, attempt| v1::ElectionCampaignRequest {
         name: shared.name.clone(),
         session_id: session.id(),
@@ -321,14 +290,10 @@ async fn stand_once(shared: &Shared) -> Result<()> {
         wait_ms,
         attempt,
     };
-    let answer = wait.granted(request, |channel, request| async move {
-        ElectionClient::new(channel).campaign(request).await
-    });
+    let answer =
+        wait.granted(request, |channel, request| async move { ElectionClient::new(channel).campaign(request).await });
     let claim = claim_in(answer.await?.claim, "campaign")?;
-    let leading = Standing::Leading {
-        session: session.clone(),
-        claim: claim.clone(),
-    };
+    let leading = Standing::Leading { session: session.clone(), claim: claim.clone() };
     shared.stands(leading);
     tokio::select! {
         biased;

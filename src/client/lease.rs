@@ -52,15 +52,7 @@ struct State {
 impl Lease {
     /// A session that was opened by a request sent at `sent`.
     pub(crate) fn new(id: SessionId, ttl: Duration, sent: Moment) -> Self {
-        Self {
-            id,
-            ttl,
-            state: Mutex::new(State {
-                until: lease_end(sent, ttl),
-                over: None,
-            }),
-            ended: Notify::new(),
-        }
+        Self { id, ttl, state: Mutex::new(State { until: lease_end(sent, ttl), over: None }), ended: Notify::new() }
     }
 
     /// How long it surely goes on.
@@ -148,10 +140,7 @@ mod tests {
         assert_eq!(drift_allowance(TTL), Duration::from_millis(100));
         let shortest = Duration::from_millis(500);
         assert_eq!(drift_allowance(shortest), Duration::from_millis(5));
-        assert_eq!(
-            renewal_period(Duration::from_secs(9)),
-            Duration::from_secs(3)
-        );
+        assert_eq!(renewal_period(Duration::from_secs(9)), Duration::from_secs(3));
     }
 
     #[tokio::test(start_paused = true)]
@@ -159,10 +148,7 @@ mod tests {
         let sent = Moment::now();
         advance(Duration::from_secs(4)).await;
         let lease = Lease::new(1, TTL, sent);
-        let now = Moment {
-            since_boot: sent.since_boot,
-            ..Moment::now()
-        };
+        let now = Moment { since_boot: sent.since_boot, ..Moment::now() };
         assert_eq!(lease.remaining_at(now), Duration::from_millis(5_900));
     }
 
@@ -173,10 +159,7 @@ mod tests {
         advance(Duration::from_secs(3)).await;
         let late = Moment::now();
         lease.renewed(late);
-        let now = Moment {
-            since_boot: late.since_boot,
-            ..Moment::now()
-        };
+        let now = Moment { since_boot: late.since_boot, ..Moment::now() };
         let left = lease.remaining_at(now);
         lease.renewed(early);
         assert_eq!(lease.remaining_at(now), left);
@@ -213,14 +196,8 @@ mod tests {
 
     #[test]
     fn a_suspended_machine_loses_the_time_that_the_other_clock_counted() {
-        let sent = Moment {
-            instant: Instant::now(),
-            since_boot: Duration::from_secs(100),
-        };
-        let woken = Moment {
-            since_boot: Duration::from_secs(200),
-            ..sent
-        };
+        let sent = Moment { instant: Instant::now(), since_boot: Duration::from_secs(100) };
+        let woken = Moment { since_boot: Duration::from_secs(200), ..sent };
         let lease = Lease::new(1, TTL, sent);
         assert_eq!(lease.remaining_at(woken), Duration::ZERO);
     }

@@ -110,12 +110,7 @@ impl Lock {
             Some(wait) if self.session.is_none() => self.at_most(wait).taking().await?,
             _ => self.taking().await?,
         };
-        let Taking {
-            lock,
-            session,
-            own,
-            suffix,
-        } = taking;
+        let Taking { lock, session, own, suffix } = taking;
         let wait = Wait {
             what: "acquire",
             client: &lock.client,
@@ -135,9 +130,8 @@ impl Lock {
             wait_ms,
             attempt,
         };
-        let answer = wait.granted(request, |channel, request| async move {
-            LockClient::new(channel).acquire(request).await
-        });
+        let answer =
+            wait.granted(request, |channel, request| async move { LockClient::new(channel).acquire(request).await });
         let claim = claim_in(answer.await?.claim, "acquire")?;
         if let Some(undone) = &mut undone {
             undone.done();
@@ -150,12 +144,7 @@ impl Lock {
     /// # Errors
     /// [`Error::LockHeld`](crate::Error::LockHeld) if it isn't, and as [`Lock::acquire`].
     pub async fn try_acquire(self) -> Result<LockGuard> {
-        let Taking {
-            lock,
-            session,
-            own,
-            suffix,
-        } = self.taking().await?;
+        let Taking { lock, session, own, suffix } = self.taking().await?;
         let mut undone = (!own).then(|| {
             lock.client.leave(Chore::Withdraw {
                 name: lock.name.clone(),
@@ -179,13 +168,10 @@ impl Lock {
         let attempts = &attempts;
         let plan = lock.client.write("try to acquire", Safety::Idempotent);
         let plan = plan.about(session.id(), 0);
-        let answer = lock
-            .client
-            .core()
-            .call(plan, request, |channel, mut request| async move {
-                request.get_mut().attempt = attempts.fetch_add(1, Ordering::Relaxed) + 1;
-                LockClient::new(channel).try_acquire(request).await
-            });
+        let answer = lock.client.core().call(plan, request, |channel, mut request| async move {
+            request.get_mut().attempt = attempts.fetch_add(1, Ordering::Relaxed) + 1;
+            LockClient::new(channel).try_acquire(request).await
+        });
         let mut settled = || undone.as_mut().into_iter().for_each(Undone::done);
         match answer.await {
             Ok(answer) => {
@@ -212,20 +198,12 @@ impl Lock {
             true => Bytes::new(),
             false => Bytes::from(format!("{:016x}", rand::random::<u64>())),
         };
-        Ok(Taking {
-            lock: self,
-            session,
-            own,
-            suffix,
-        })
+        Ok(Taking { lock: self, session, own, suffix })
     }
 
     /// The same lock, whose calls have no more time than this.
     fn at_most(mut self, time: Duration) -> Self {
-        let deadline = self
-            .client
-            .deadline()
-            .min(time.max(Duration::from_millis(1)));
+        let deadline = self.client.deadline().min(time.max(Duration::from_millis(1)));
         self.client = self.client.with_deadline(deadline);
         self
     }
@@ -259,18 +237,13 @@ impl Locks {
     /// # Errors
     /// As any read.
     pub async fn describe(&self, name: impl AsRef<[u8]>, limit: u32) -> Result<LockDescription> {
-        let request = v1::LockDescribeRequest {
-            name: copy(name),
-            limit,
-            ..Default::default()
-        };
+        let (consistency, min_revision) = self.client.consistency();
+        let request = v1::LockDescribeRequest { name: copy(name), limit, consistency, min_revision };
         let plan = self.client.read("describe lock");
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                LockClient::new(channel).describe(request).await
-            });
+            .call(plan, request, |channel, request| async move { LockClient::new(channel).describe(request).await });
         let body = answer.await?.body;
         Ok(LockDescription {
             revision: body.revision(),
@@ -291,19 +264,14 @@ impl Locks {
         after: impl AsRef<[u8]>,
         limit: u32,
     ) -> Result<Page<LockSummary>> {
-        let request = v1::LockListRequest {
-            prefix: copy(prefix),
-            after: copy(after),
-            limit,
-            ..Default::default()
-        };
+        let (consistency, min_revision) = self.client.consistency();
+        let request =
+            v1::LockListRequest { prefix: copy(prefix), after: copy(after), limit, consistency, min_revision };
         let plan = self.client.read("list locks");
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                LockClient::new(channel).list(request).await
-            });
+            .call(plan, request, |channel, request| async move { LockClient::new(channel).list(request).await });
         let body = answer.await?.body;
         let summary = |summary: v1::LockSummary| LockSummary {
             name: summary.name,
@@ -311,10 +279,7 @@ impl Locks {
             owners: summary.owners,
             waiting: summary.waiting,
         };
-        Ok(Page {
-            items: body.locks.into_iter().map(summary).collect(),
-            more: body.more,
-        })
+        Ok(Page { items: body.locks.into_iter().map(summary).collect(), more: body.more })
     }
 
     /// Is this token a current owner? For those who protect something without writing to Ringfence; who writes to it
@@ -323,45 +288,24 @@ impl Locks {
     /// # Errors
     /// As any read.
     pub async fn validate(&self, name: impl AsRef<[u8]>, token: Token) -> Result<Validation> {
-        let request = v1::LockValidateRequest {
-            name: copy(name),
-            token,
-            ..Default::default()
-        };
+        let (consistency, min_revision) = self.client.consistency();
+        let request = v1::LockValidateRequest { name: copy(name), token, consistency, min_revision };
         let plan = self.client.read("validate").about(0, token);
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move {
-                LockClient::new(channel).validate(request).await
-            });
+            .call(plan, request, |channel, request| async move { LockClient::new(channel).validate(request).await });
         let body = answer.await?.body;
-        Ok(Validation {
-            owner: body.owner,
-            current_token: body.current_token,
-        })
+        Ok(Validation { owner: body.owner, current_token: body.current_token })
     }
 
     /// Gives up the claim with this token for its session, and says what it was.
     ///
     /// # Errors
     /// [`Error::NotHeld`](crate::Error::NotHeld) if there is no such claim.
-    pub async fn release(
-        &self,
-        name: impl AsRef<[u8]>,
-        session: crate::SessionId,
-        token: Token,
-    ) -> Result<Claim> {
-        let request = v1::LockReleaseRequest {
-            name: copy(name),
-            session_id: session,
-            token,
-            suffix: Bytes::new(),
-        };
-        let plan = self
-            .client
-            .write("release", Safety::Idempotent)
-            .about(session, token);
+    pub async fn release(&self, name: impl AsRef<[u8]>, session: crate::SessionId, token: Token) -> Result<Claim> {
+        let request = v1::LockReleaseRequest { name: copy(name), session_id: session, token, suffix: Bytes::new() };
+        let plan = self.client.write("release", Safety::Idempotent).about(session, token);
         let answer = self.client.core().call(plan, request, ask_release).await;
         claim_in(answer.map_err(gone)?.body.claim, "release")
     }
@@ -371,20 +315,11 @@ impl Locks {
     /// # Errors
     /// [`Error::NotHeld`](crate::Error::NotHeld) if there is no such claim.
     pub async fn force_release(&self, name: impl AsRef<[u8]>, token: Token) -> Result<Claim> {
-        let request = v1::LockForceReleaseRequest {
-            name: copy(name),
-            token,
-        };
-        let plan = self
-            .client
-            .write("force release", Safety::Idempotent)
-            .about(0, token);
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move {
-                LockClient::new(channel).force_release(request).await
-            });
+        let request = v1::LockForceReleaseRequest { name: copy(name), token };
+        let plan = self.client.write("force release", Safety::Idempotent).about(0, token);
+        let answer = self.client.core().call(plan, request, |channel, request| async move {
+            LockClient::new(channel).force_release(request).await
+        });
         claim_in(answer.await.map_err(gone)?.body.claim, "force release")
     }
 }
@@ -392,11 +327,9 @@ impl Locks {
 /// A claim that isn't there when a release is repeated may have gone by the first attempt.
 fn gone(failure: Failure) -> Error {
     match (failure.repeated, failure.error) {
-        (true, Error::NotHeld { message, .. }) => Error::Unknown {
-            message: format!(
-                "an earlier attempt may have released it; the last one says: {message}"
-            ),
-        },
+        (true, Error::NotHeld { message, .. }) => {
+            Error::Unknown { message: format!("an earlier attempt may have released it; the last one says: {message}") }
+        }
         (_, error) => error,
     }
 }

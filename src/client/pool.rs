@@ -61,10 +61,7 @@ impl Drop for Place {
 
 impl Pool {
     pub(crate) fn new(connect_timeout: Duration) -> Self {
-        Self {
-            connect_timeout,
-            members: Mutex::new(HashMap::new()),
-        }
+        Self { connect_timeout, members: Mutex::new(HashMap::new()) }
     }
 
     /// The connection for short calls. It connects when it is first used, and again when it broke.
@@ -83,16 +80,11 @@ impl Pool {
     pub(crate) fn long(&self, address: &Address) -> Result<Place> {
         let mut members = self.members.lock();
         let lanes = &mut members.entry(address.clone()).or_default().long;
-        let free = lanes
-            .iter()
-            .find(|lane| lane.open.load(Ordering::Relaxed) < LONG_CALLS_MAX);
+        let free = lanes.iter().find(|lane| lane.open.load(Ordering::Relaxed) < LONG_CALLS_MAX);
         let (channel, open) = match free {
             Some(lane) => (lane.channel.clone(), lane.open.clone()),
             None => {
-                let lane = Lane {
-                    channel: self.channel(address, LONG_WINDOW_BYTES)?,
-                    open: Arc::default(),
-                };
+                let lane = Lane { channel: self.channel(address, LONG_WINDOW_BYTES)?, open: Arc::default() };
                 let pair = (lane.channel.clone(), lane.open.clone());
                 lanes.push(lane);
                 pair
@@ -104,16 +96,12 @@ impl Pool {
 
     /// Forgets connections to members that are no more.
     pub(crate) fn keep_only(&self, addresses: &[Address]) {
-        self.members
-            .lock()
-            .retain(|address, _| addresses.contains(address));
+        self.members.lock().retain(|address, _| addresses.contains(address));
     }
 
     fn channel(&self, address: &Address, window: u32) -> Result<Channel> {
-        let endpoint =
-            Endpoint::from_shared(address.to_string()).map_err(|error| Error::InvalidArgument {
-                message: format!("endpoint {address}: {error}"),
-            })?;
+        let endpoint = Endpoint::from_shared(address.to_string())
+            .map_err(|error| Error::InvalidArgument { message: format!("endpoint {address}: {error}") })?;
         Ok(endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)

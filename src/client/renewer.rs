@@ -209,11 +209,7 @@ impl Renewer {
         address: &Address,
         requests: mpsc::Receiver<v1::SessionRenewRequest>,
     ) -> Result<Streaming<v1::SessionRenewResponse>, Trouble> {
-        let channel = self
-            .core
-            .pool
-            .short(address)
-            .map_err(|error| failed(error.to_string()))?;
+        let channel = self.core.pool.short(address).map_err(|error| failed(error.to_string()))?;
         let mut client = v1::session_client::SessionClient::new(channel);
         let time = self
             .pending
@@ -256,15 +252,8 @@ impl Renewer {
             let ids: Vec<SessionId> = part.iter().map(|(id, _)| *id).collect();
             let ttl = part.iter().map(|(_, ttl)| *ttl).min().unwrap_or_default();
             let answer_time = (ttl / 3).clamp(ANSWER_TIME_MIN, ANSWER_TIME_MAX);
-            let message = v1::SessionRenewRequest {
-                session_ids: ids.clone(),
-                request: self.messages,
-            };
-            let pending = Pending {
-                sent: now,
-                answer_by: now.instant + answer_time,
-                ids,
-            };
+            let message = v1::SessionRenewRequest { session_ids: ids.clone(), request: self.messages };
+            let pending = Pending { sent: now, answer_by: now.instant + answer_time, ids };
             self.pending.insert(self.messages, pending);
             if sender.try_send(message).is_err() {
                 tracing::debug!("the stream of renewals is full");
@@ -309,11 +298,7 @@ impl Renewer {
 }
 
 fn failed(message: impl Into<String>) -> Trouble {
-    Trouble {
-        message: message.into(),
-        member_failed: true,
-        ..Trouble::default()
-    }
+    Trouble { message: message.into(), member_failed: true, ..Trouble::default() }
 }
 
 fn trouble_of(status: &tonic::Status) -> Trouble {

@@ -50,39 +50,22 @@ impl Router {
         let mut nodes: Vec<Node> = Vec::new();
         for address in seeds {
             if !nodes.iter().any(|node| node.address == address) {
-                nodes.push(Node {
-                    address,
-                    seed: true,
-                    failures: 0,
-                    rests_until: None,
-                });
+                nodes.push(Node { address, seed: true, failures: 0, rests_until: None });
             }
         }
         let home = home.checked_rem(nodes.len()).unwrap_or(0);
-        Self {
-            nodes,
-            home,
-            leader: None,
-            term: 0,
-        }
+        Self { nodes, home, leader: None, term: 0 }
     }
 
     /// Whom to ask next, given who was asked already in this round; `None`: all were.
     pub(crate) fn pick(&self, toward: Toward, tried: &[Address], now: Instant) -> Option<Address> {
         let leader = self.leader.as_ref().filter(|_| toward == Toward::Leader);
         let at_leader = self.nodes.iter().find(|node| Some(&node.address) == leader);
-        let ring = self.nodes[self.home..]
-            .iter()
-            .chain(&self.nodes[..self.home]);
-        let open: Vec<&Node> = at_leader
-            .into_iter()
-            .chain(ring)
-            .filter(|node| !tried.contains(&node.address))
-            .collect();
+        let ring = self.nodes[self.home..].iter().chain(&self.nodes[..self.home]);
+        let open: Vec<&Node> =
+            at_leader.into_iter().chain(ring).filter(|node| !tried.contains(&node.address)).collect();
         let awake = open.iter().find(|node| !node.rests(now));
-        awake
-            .or_else(|| open.iter().min_by_key(|node| node.rests_until))
-            .map(|node| node.address.clone())
+        awake.or_else(|| open.iter().min_by_key(|node| node.rests_until)).map(|node| node.address.clone())
     }
 
     /// The member answered, whatever it said.
@@ -103,11 +86,7 @@ impl Router {
         if self.leader.as_ref() == Some(address) {
             self.leader = None;
         }
-        if self
-            .nodes
-            .get(self.home)
-            .is_some_and(|node| node.address == *address)
-        {
+        if self.nodes.get(self.home).is_some_and(|node| node.address == *address) {
             self.home = (self.home + 1) % self.nodes.len();
         }
     }
@@ -132,23 +111,13 @@ impl Router {
         }
         self.term = term;
         let home = self.nodes.get(self.home).map(|node| node.address.clone());
-        self.nodes
-            .retain(|node| node.seed || members.contains(&node.address));
+        self.nodes.retain(|node| node.seed || members.contains(&node.address));
         for address in members {
             if self.node(&address).is_none() {
-                self.nodes.push(Node {
-                    address,
-                    seed: false,
-                    failures: 0,
-                    rests_until: None,
-                });
+                self.nodes.push(Node { address, seed: false, failures: 0, rests_until: None });
             }
         }
-        self.home = self
-            .nodes
-            .iter()
-            .position(|node| Some(&node.address) == home.as_ref())
-            .unwrap_or(0);
+        self.home = self.nodes.iter().position(|node| Some(&node.address) == home.as_ref()).unwrap_or(0);
         self.leader = leader;
     }
 
@@ -183,18 +152,12 @@ pub(crate) fn address(endpoint: &str) -> Result<Address, String> {
         None => endpoint,
         Some(("http", authority)) => authority,
         Some((scheme, _)) => {
-            return Err(format!(
-                "endpoint {endpoint}: scheme {scheme} is not supported, only http is"
-            ));
+            return Err(format!("endpoint {endpoint}: scheme {scheme} is not supported, only http is"));
         }
     };
-    let port = authority
-        .rsplit_once(':')
-        .map(|(_, port)| port.parse::<u16>());
+    let port = authority.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
     if authority.is_empty() || authority.contains('/') || !matches!(port, Some(Ok(1..))) {
-        return Err(format!(
-            "endpoint {endpoint:?} is not of the form http://host:port"
-        ));
+        return Err(format!("endpoint {endpoint:?} is not of the form http://host:port"));
     }
     Ok(Arc::from(format!("http://{authority}")))
 }
@@ -212,29 +175,18 @@ mod tests {
     }
 
     fn pick(router: &Router, toward: Toward, tried: &[&str], now: Instant) -> Option<String> {
-        router
-            .pick(toward, &addresses(tried), now)
-            .map(|address| address.to_string())
+        router.pick(toward, &addresses(tried), now).map(|address| address.to_string())
     }
 
     #[tokio::test(start_paused = true)]
     async fn reads_stay_at_home_and_writes_go_to_the_leader() {
         let now = Instant::now();
         let mut router = router();
-        assert_eq!(
-            pick(&router, Toward::Leader, &[], now).as_deref(),
-            Some("b")
-        );
+        assert_eq!(pick(&router, Toward::Leader, &[], now).as_deref(), Some("b"));
         router.learn(3, addresses(&["a", "b", "c"]), Some(Arc::from("c")));
-        assert_eq!(
-            pick(&router, Toward::Leader, &[], now).as_deref(),
-            Some("c")
-        );
+        assert_eq!(pick(&router, Toward::Leader, &[], now).as_deref(), Some("c"));
         assert_eq!(pick(&router, Toward::Home, &[], now).as_deref(), Some("b"));
-        assert_eq!(
-            pick(&router, Toward::Leader, &["c"], now).as_deref(),
-            Some("b")
-        );
+        assert_eq!(pick(&router, Toward::Leader, &["c"], now).as_deref(), Some("b"));
         assert_eq!(pick(&router, Toward::Leader, &["a", "b", "c"], now), None);
     }
 
@@ -243,29 +195,15 @@ mod tests {
         let now = Instant::now();
         let mut router = router();
         router.failed(&Arc::from("b"), now);
-        assert_eq!(
-            pick(&router, Toward::Home, &[], now).as_deref(),
-            Some("c"),
-            "home moved on"
-        );
+        assert_eq!(pick(&router, Toward::Home, &[], now).as_deref(), Some("c"), "home moved on");
         let later = now + REST_MIN;
-        assert_eq!(
-            pick(&router, Toward::Home, &["a", "c"], later).as_deref(),
-            Some("b")
-        );
+        assert_eq!(pick(&router, Toward::Home, &["a", "c"], later).as_deref(), Some("b"));
         router.failed(&Arc::from("b"), later);
         router.failed(&Arc::from("a"), later);
         router.failed(&Arc::from("c"), later + Duration::from_millis(1));
-        assert_eq!(
-            pick(&router, Toward::Home, &[], later).as_deref(),
-            Some("a"),
-            "the first to return"
-        );
+        assert_eq!(pick(&router, Toward::Home, &[], later).as_deref(), Some("a"), "the first to return");
         router.answered(&Arc::from("b"));
-        assert_eq!(
-            pick(&router, Toward::Home, &[], later).as_deref(),
-            Some("b")
-        );
+        assert_eq!(pick(&router, Toward::Home, &[], later).as_deref(), Some("b"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -274,10 +212,7 @@ mod tests {
         let mut router = router();
         router.learn(5, addresses(&["a", "b", "c"]), Some(Arc::from("a")));
         router.learn(4, addresses(&["a", "b", "c"]), Some(Arc::from("b")));
-        assert_eq!(
-            pick(&router, Toward::Leader, &[], now).as_deref(),
-            Some("a")
-        );
+        assert_eq!(pick(&router, Toward::Leader, &[], now).as_deref(), Some("a"));
         assert!(router.outdated(6) && !router.outdated(5));
         router.failed(&Arc::from("a"), now);
         assert_eq!(router.leader(), None);
@@ -291,35 +226,15 @@ mod tests {
         router.learn(2, addresses(&["a", "e"]), Some(Arc::from("e")));
         assert_eq!(router.addresses(), addresses(&["a", "b", "c", "e"]));
         router.hint("nowhere");
-        assert_eq!(
-            router.leader().map(|leader| leader.to_string()).as_deref(),
-            Some("e")
-        );
+        assert_eq!(router.leader().map(|leader| leader.to_string()).as_deref(), Some("e"));
     }
 
     #[test]
     fn endpoints_are_host_and_port() {
-        assert_eq!(
-            address("127.0.0.1:7601").as_deref(),
-            Ok("http://127.0.0.1:7601")
-        );
-        assert_eq!(
-            address("http://node-1:7601/").as_deref(),
-            Ok("http://node-1:7601")
-        );
-        assert_eq!(
-            address("http://[::1]:7601").as_deref(),
-            Ok("http://[::1]:7601")
-        );
-        for bad in [
-            "",
-            "node-1",
-            "https://a:1",
-            "http://:x",
-            "a:0",
-            "http://a:1/path",
-            "a:99999",
-        ] {
+        assert_eq!(address("127.0.0.1:7601").as_deref(), Ok("http://127.0.0.1:7601"));
+        assert_eq!(address("http://node-1:7601/").as_deref(), Ok("http://node-1:7601"));
+        assert_eq!(address("http://[::1]:7601").as_deref(), Ok("http://[::1]:7601"));
+        for bad in ["", "node-1", "https://a:1", "http://:x", "a:0", "http://a:1/path", "a:99999"] {
             assert!(address(bad).is_err(), "{bad}");
         }
     }

@@ -32,10 +32,7 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self {
-            ttl: Duration::from_secs(10),
-            owner: String::new(),
-        }
+        Self { ttl: Duration::from_secs(10), owner: String::new() }
     }
 }
 
@@ -179,9 +176,7 @@ impl Session {
         inner.client.tend(Tend::Stop(self.id()));
         // Left behind as a chore if this call fails, or is dropped before it is answered.
         let mut undone = inner.client.leave(inner.close_chore());
-        let request = v1::SessionCloseRequest {
-            session_id: self.id(),
-        };
+        let request = v1::SessionCloseRequest { session_id: self.id() };
         let plan = inner.client.write("close session", Safety::Idempotent);
         let plan = plan.about(self.id(), 0);
         match inner.client.core().call(plan, request, ask_close).await {
@@ -209,10 +204,7 @@ impl Session {
     /// Keys, with writes that have exactly one effect: each carries the session's next sequence number, and is retried
     /// until it is answered, as long as the call's deadline and the session allow.
     pub fn kv(&self) -> Kv {
-        Kv {
-            client: self.inner.client.clone(),
-            session: Some(self.clone()),
-        }
+        Kv { client: self.inner.client.clone(), session: Some(self.clone()) }
     }
 
     /// Takes the number of a write, for as long as the write is under way.
@@ -223,13 +215,7 @@ impl Session {
             return Err(lost);
         }
         let sequence = self.inner.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        Ok(Number {
-            id: v1::RequestId {
-                session_id: self.id(),
-                sequence,
-            },
-            _slot: slot,
-        })
+        Ok(Number { id: v1::RequestId { session_id: self.id(), sequence }, _slot: slot })
     }
 }
 
@@ -241,10 +227,7 @@ pub(crate) struct Number<'a> {
 
 impl Inner {
     fn close_chore(&self) -> Chore {
-        Chore::Close {
-            session: self.lease.id,
-            ttl: self.lease.ttl,
-        }
+        Chore::Close { session: self.lease.id, ttl: self.lease.ttl }
     }
 
     fn close_soon(&self) {

@@ -103,34 +103,22 @@ impl Compare {
 
     /// Looks at the revision in which the key was created; 0 for an absent key.
     pub fn create_revision(key: impl AsRef<[u8]>) -> CompareNumber {
-        CompareNumber {
-            key: copy(key),
-            what: Operand::CreateRevision,
-        }
+        CompareNumber { key: copy(key), what: Operand::CreateRevision }
     }
 
     /// Looks at the revision of the key's last change; 0 for an absent key.
     pub fn mod_revision(key: impl AsRef<[u8]>) -> CompareNumber {
-        CompareNumber {
-            key: copy(key),
-            what: Operand::ModRevision,
-        }
+        CompareNumber { key: copy(key), what: Operand::ModRevision }
     }
 
     /// Looks at how often the key was written since it was created; 0 for an absent key.
     pub fn version(key: impl AsRef<[u8]>) -> CompareNumber {
-        CompareNumber {
-            key: copy(key),
-            what: Operand::Version,
-        }
+        CompareNumber { key: copy(key), what: Operand::Version }
     }
 
     /// Looks at the session the key is bound to; 0 for none and for an absent key.
     pub fn session(key: impl AsRef<[u8]>) -> CompareNumber {
-        CompareNumber {
-            key: copy(key),
-            what: Operand::Session,
-        }
+        CompareNumber { key: copy(key), what: Operand::Session }
     }
 
     /// The key exists.
@@ -145,11 +133,7 @@ impl Compare {
 
     /// `token` is a current owner of the lock or the election `name`.
     pub fn holds(name: impl AsRef<[u8]>, token: Token) -> Compare {
-        Compare {
-            key: copy(name),
-            relation: Relation::Equal,
-            operand: Operand::Holds(token),
-        }
+        Compare { key: copy(name), relation: Relation::Equal, operand: Operand::Holds(token) }
     }
 }
 
@@ -182,11 +166,7 @@ impl CompareValue {
     }
 
     fn with(self, relation: Relation, value: impl AsRef<[u8]>) -> Compare {
-        Compare {
-            key: self.key,
-            relation,
-            operand: Operand::Value(copy(value)),
-        }
+        Compare { key: self.key, relation, operand: Operand::Value(copy(value)) }
     }
 }
 
@@ -220,11 +200,7 @@ impl CompareNumber {
     }
 
     fn with(self, relation: Relation, number: u64) -> Compare {
-        Compare {
-            key: self.key,
-            relation,
-            operand: (self.what)(number),
-        }
+        Compare { key: self.key, relation, operand: (self.what)(number) }
     }
 }
 
@@ -255,11 +231,7 @@ impl Op {
 
     /// Writes a key, with options.
     pub fn put_with(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, options: PutOptions) -> Op {
-        Op::Put {
-            key: copy(key),
-            value: copy(value),
-            options,
-        }
+        Op::Put { key: copy(key), value: copy(value), options }
     }
 
     /// Deletes a key.

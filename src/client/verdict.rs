@@ -44,21 +44,14 @@ pub(crate) struct Trouble {
 
 /// Judges a status.
 pub(crate) fn judge(status: &Status, subject: Subject) -> Verdict {
-    let info = status
-        .get_details_error_info()
-        .filter(|info| info.domain == ringfence_proto::ERROR_DOMAIN);
+    let info = status.get_details_error_info().filter(|info| info.domain == ringfence_proto::ERROR_DOMAIN);
     match info {
         Some(info) => judge_reason(status, info.reason, info.metadata, subject),
         None => judge_code(status),
     }
 }
 
-fn judge_reason(
-    status: &Status,
-    reason: String,
-    metadata: HashMap<String, String>,
-    subject: Subject,
-) -> Verdict {
+fn judge_reason(status: &Status, reason: String, metadata: HashMap<String, String>, subject: Subject) -> Verdict {
     let message = status.message().to_owned();
     let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<u64>().ok());
     let trouble = |no_leader, member_failed| Trouble {
@@ -73,24 +66,13 @@ fn judge_reason(
         "OVERLOADED" => Verdict::NotDone(trouble(false, false)),
         "STOPPING" => Verdict::NotDone(trouble(false, true)),
         "OUTCOME_UNKNOWN" | "READ_TIMEOUT" => Verdict::Unknown(trouble(false, false)),
-        "SESSION_UNKNOWN" | "SESSION_EXPIRED" => Verdict::Final(Error::SessionLost {
-            session: subject.session,
-        }),
+        "SESSION_UNKNOWN" | "SESSION_EXPIRED" => Verdict::Final(Error::SessionLost { session: subject.session }),
         "LOCK_HELD" => Verdict::Final(Error::LockHeld { message }),
-        "TOKEN_STALE" | "NOT_OWNER" | "CLAIM_LOST" => Verdict::Final(Error::NotHeld {
-            token: subject.token,
-            message,
-        }),
-        "REVISION_COMPACTED" => Verdict::Final(Error::Compacted {
-            compacted: number("compacted").unwrap_or_default(),
-        }),
+        "TOKEN_STALE" | "NOT_OWNER" | "CLAIM_LOST" => Verdict::Final(Error::NotHeld { token: subject.token, message }),
+        "REVISION_COMPACTED" => Verdict::Final(Error::Compacted { compacted: number("compacted").unwrap_or_default() }),
         "WAIT_TIMEOUT" => Verdict::Final(Error::Timeout { message }),
         "INTERNAL" => Verdict::Final(Error::Protocol { message }),
-        _ => Verdict::Final(Error::Refused {
-            reason,
-            message,
-            metadata,
-        }),
+        _ => Verdict::Final(Error::Refused { reason, message, metadata }),
     }
 }
 
@@ -99,11 +81,7 @@ fn judge_code(status: &Status) -> Verdict {
         Some(source) => format!("{}: {}", status.message(), root(source)),
         None => status.message().to_owned(),
     };
-    let trouble = Trouble {
-        message: message.clone(),
-        member_failed: true,
-        ..Trouble::default()
-    };
+    let trouble = Trouble { message: message.clone(), member_failed: true, ..Trouble::default() };
     if never_connected(status) {
         return Verdict::NotDone(trouble);
     }
@@ -140,13 +118,10 @@ fn never_connected(status: &Status) -> bool {
 /// The simulated transport names no source, and has only these two words for it.
 #[cfg(madsim)]
 fn never_connected(status: &Status) -> bool {
-    status.code() == Code::Unavailable
-        && matches!(status.message(), "connection refused" | "transport error")
+    status.code() == Code::Unavailable && matches!(status.message(), "connection refused" | "transport error")
 }
 
-fn root<'a>(
-    mut error: &'a (dyn std::error::Error + 'static),
-) -> &'a (dyn std::error::Error + 'static) {
+fn root<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
     while let Some(source) = error.source() {
         error = source;
     }
@@ -172,29 +147,19 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     fn status(code: Code, reason: &str, metadata: &[(&str, &str)]) -> Status {
-        let metadata: HashMap<String, String> = metadata
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        let details =
-            ErrorDetails::with_error_info(reason, ringfence_proto::ERROR_DOMAIN, metadata);
+        let metadata: HashMap<String, String> =
+            metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let details = ErrorDetails::with_error_info(reason, ringfence_proto::ERROR_DOMAIN, metadata);
         Status::with_error_details(code, "said so", details)
     }
 
     fn subject() -> Subject {
-        Subject {
-            session: 7,
-            token: 9,
-        }
+        Subject { session: 7, token: 9 }
     }
 
     #[test]
     fn no_leader_is_surely_not_done_and_may_name_one() {
-        let status = status(
-            Code::Unavailable,
-            "NO_LEADER",
-            &[("leader", "n2:7601"), ("retry_after_ms", "50")],
-        );
+        let status = status(Code::Unavailable, "NO_LEADER", &[("leader", "n2:7601"), ("retry_after_ms", "50")]);
         let Verdict::NotDone(trouble) = judge(&status, subject()) else {
             panic!("{status:?}");
         };
@@ -205,62 +170,25 @@ mod tests {
 
     #[test]
     fn a_broken_connection_leaves_the_outcome_unknown() {
-        for code in [
-            Code::Unavailable,
-            Code::Unknown,
-            Code::Cancelled,
-            Code::Internal,
-        ] {
+        for code in [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal] {
             let verdict = judge(&Status::new(code, "broken"), subject());
-            assert!(
-                matches!(verdict, Verdict::Unknown(_)),
-                "{code:?}: {verdict:?}"
-            );
+            assert!(matches!(verdict, Verdict::Unknown(_)), "{code:?}: {verdict:?}");
         }
-        let verdict = judge(
-            &status(Code::Unavailable, "OUTCOME_UNKNOWN", &[]),
-            subject(),
-        );
+        let verdict = judge(&status(Code::Unavailable, "OUTCOME_UNKNOWN", &[]), subject());
         assert!(matches!(verdict, Verdict::Unknown(_)));
     }
 
     #[test]
     fn refusals_become_what_the_caller_can_do() {
         let expect = |reason: &str, metadata: &[(&str, &str)], error: Error| {
-            let verdict = judge(
-                &status(Code::FailedPrecondition, reason, metadata),
-                subject(),
-            );
+            let verdict = judge(&status(Code::FailedPrecondition, reason, metadata), subject());
             assert_eq!(verdict, Verdict::Final(error), "{reason}");
         };
         expect("SESSION_EXPIRED", &[], Error::SessionLost { session: 7 });
-        expect(
-            "LOCK_HELD",
-            &[],
-            Error::LockHeld {
-                message: "said so".into(),
-            },
-        );
-        expect(
-            "TOKEN_STALE",
-            &[],
-            Error::NotHeld {
-                token: 9,
-                message: "said so".into(),
-            },
-        );
-        expect(
-            "REVISION_COMPACTED",
-            &[("compacted", "12")],
-            Error::Compacted { compacted: 12 },
-        );
-        expect(
-            "WAIT_TIMEOUT",
-            &[],
-            Error::Timeout {
-                message: "said so".into(),
-            },
-        );
+        expect("LOCK_HELD", &[], Error::LockHeld { message: "said so".into() });
+        expect("TOKEN_STALE", &[], Error::NotHeld { token: 9, message: "said so".into() });
+        expect("REVISION_COMPACTED", &[("compacted", "12")], Error::Compacted { compacted: 12 });
+        expect("WAIT_TIMEOUT", &[], Error::Timeout { message: "said so".into() });
         expect(
             "LIMIT_EXCEEDED",
             &[("limit", "5")],

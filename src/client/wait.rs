@@ -99,30 +99,19 @@ impl Wait<'_> {
     }
 
     /// One call, with the place that it takes.
-    fn attempt<'f, A, F>(
-        &self,
-        number: u64,
-        address: Address,
-        place: Place,
-        call: F,
-    ) -> BoxFuture<'f, Ended<A>>
+    fn attempt<'f, A, F>(&self, number: u64, address: Address, place: Place, call: F) -> BoxFuture<'f, Ended<A>>
     where
         A: Headed + Send + 'f,
         F: Future<Output = Result<Response<A>, Status>> + Send + 'f,
     {
-        let subject = Subject {
-            session: self.session.id(),
-            token: 0,
-        };
+        let subject = Subject { session: self.session.id(), token: 0 };
         Box::pin(async move {
             let result = call.await;
             drop(place);
             Ended {
                 number,
                 address,
-                result: result
-                    .map(Response::into_inner)
-                    .map_err(|status| judge(&status, subject)),
+                result: result.map(Response::into_inner).map_err(|status| judge(&status, subject)),
             }
         })
     }
@@ -179,13 +168,7 @@ impl Wait<'_> {
     }
 
     fn timed_out(&self) -> Error {
-        Error::Timeout {
-            message: format!(
-                "{}: not granted within {:?}",
-                self.what,
-                self.bound.unwrap_or_default()
-            ),
-        }
+        Error::Timeout { message: format!("{}: not granted within {:?}", self.what, self.bound.unwrap_or_default()) }
     }
 
     /// A chore that gives up the claim, for when the wait is.

@@ -32,15 +32,7 @@ pub struct WatchOptions {
 
 impl WatchOptions {
     fn new(select: Select) -> Self {
-        Self {
-            select,
-            start: 0,
-            snapshot: false,
-            no_put: false,
-            no_delete: false,
-            prev: false,
-            progress: None,
-        }
+        Self { select, start: 0, snapshot: false, no_put: false, no_delete: false, prev: false, progress: None }
     }
 
     /// One key.
@@ -50,10 +42,7 @@ impl WatchOptions {
 
     /// All keys from `start` on and below `end`.
     pub fn range(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Range {
-            start: copy(start),
-            end: copy(end),
-        })
+        Self::new(Select::Range { start: copy(start), end: copy(end) })
     }
 
     /// All keys that begin so; empty: all keys.
@@ -135,8 +124,7 @@ impl Watcher {
     pub(crate) async fn start(client: &Client, options: WatchOptions) -> Result<Self> {
         if options.snapshot && options.start != 0 {
             return Err(Error::InvalidArgument {
-                message: "a watch begins with a snapshot or at a revision, not with both"
-                    .to_owned(),
+                message: "a watch begins with a snapshot or at a revision, not with both".to_owned(),
             });
         }
         let progress = options.progress.is_some();
@@ -144,23 +132,15 @@ impl Watcher {
         let (ready, in_place) = oneshot::channel();
         let follower = Follower::new(client.core().clone(), options, sender, ready);
         tokio::spawn(follower.run());
-        let deadline = client
-            .out_of_time()
-            .saturating_duration_since(Instant::now());
+        let deadline = client.out_of_time().saturating_duration_since(Instant::now());
         let next = match tokio::time::timeout(deadline, in_place).await {
             Ok(Ok(started)) => started?,
             Ok(Err(_)) => return Err(Error::Closed),
             Err(_) => {
-                return Err(Error::Unavailable {
-                    message: format!("watch: not in place within {deadline:?}"),
-                });
+                return Err(Error::Unavailable { message: format!("watch: not in place within {deadline:?}") });
             }
         };
-        Ok(Self {
-            items,
-            next,
-            progress,
-        })
+        Ok(Self { items, next, progress })
     }
 
     /// The next item. Cancel safe: nothing is lost when the future is dropped. `None` after an error or

@@ -17,30 +17,17 @@ async fn main() -> Result<()> {
     let told = tokio::spawn(async move {
         while let Some(Ok(view)) = observer.next().await {
             match view.leader {
-                Some(leader) => println!(
-                    "  observer: {} leads",
-                    String::from_utf8_lossy(&leader.value)
-                ),
+                Some(leader) => println!("  observer: {} leads", String::from_utf8_lossy(&leader.value)),
                 None => println!("  observer: nobody leads"),
             }
         }
     });
 
-    let first = client
-        .latch(NAME)
-        .value("10.0.0.1:80")
-        .owner("first")
-        .ttl(Duration::from_secs(5))
-        .start();
+    let first = client.latch(NAME).value("10.0.0.1:80").owner("first").ttl(Duration::from_secs(5)).start();
     let token = first.wait_for_leadership().await?;
     println!("the first candidate leads, token {token}");
 
-    let second = client
-        .latch(NAME)
-        .value("10.0.0.2:80")
-        .owner("second")
-        .ttl(Duration::from_secs(5))
-        .start();
+    let second = client.latch(NAME).value("10.0.0.2:80").owner("second").ttl(Duration::from_secs(5)).start();
     while client.election(NAME).leader().await?.waiting == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -27,10 +27,7 @@ async fn work(client: Client, who: &'static str) -> Result<()> {
             .wait(Duration::from_secs(30))
             .acquire()
             .await?;
-        println!(
-            "{who}, turn {turn}: holds the lock with token {}",
-            guard.token()
-        );
+        println!("{who}, turn {turn}: holds the lock with token {}", guard.token());
         // Work only for as long as the lock is held. A lock can be lost: this says so in time.
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(200)) => {}

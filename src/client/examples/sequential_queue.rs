@@ -4,9 +4,7 @@
 
 mod shared;
 
-use ringfence_client::{
-    Client, Compare, GetOptions, KeyValue, Kv, Op, PutOptions, Result, SessionOptions, Txn,
-};
+use ringfence_client::{Client, Compare, GetOptions, KeyValue, Kv, Op, PutOptions, Result, SessionOptions, Txn};
 
 const QUEUE: &str = "examples/queue/";
 
@@ -14,14 +12,10 @@ const QUEUE: &str = "examples/queue/";
 async fn main() -> Result<()> {
     let client = Client::connect(shared::endpoints()).await?;
     // Writes within a session have one effect, however often a lost answer makes the client send them.
-    let session = client
-        .open_session(SessionOptions::new().owner("sequential_queue"))
-        .await?;
+    let session = client.open_session(SessionOptions::new().owner("sequential_queue")).await?;
     let kv = session.kv();
     for job in ["wash", "dry", "fold"] {
-        let put = kv
-            .put_with(QUEUE, job, PutOptions::new().sequential())
-            .await?;
+        let put = kv.put_with(QUEUE, job, PutOptions::new().sequential()).await?;
         println!("put {job} under {}", String::from_utf8_lossy(&put.key));
     }
     while let Some(job) = take(&kv).await? {

@@ -14,17 +14,11 @@ const NAME: &str = "examples/shared";
 async fn main() -> Result<()> {
     let client = Client::connect(shared::endpoints()).await?;
     // One session for all: each acquisition makes a claim of its own all the same.
-    let session = client
-        .open_session(SessionOptions::new().owner("shared_lock"))
-        .await?;
+    let session = client.open_session(SessionOptions::new().owner("shared_lock")).await?;
     let reader = || client.lock(NAME).shared().session(&session);
 
     let (first, second) = (reader().acquire().await?, reader().acquire().await?);
-    println!(
-        "two readers at a time, tokens {} and {}",
-        first.token(),
-        second.token()
-    );
+    println!("two readers at a time, tokens {} and {}", first.token(), second.token());
 
     let writer = tokio::spawn(client.lock(NAME).session(&session).acquire());
     while client.locks().describe(NAME, 0).await?.waiting == 0 {
@@ -38,10 +32,7 @@ async fn main() -> Result<()> {
     first.release().await?;
     second.release().await?;
     let writer = writer.await.expect("the writer's task panicked")?;
-    println!(
-        "both are gone: the writer is alone, token {}",
-        writer.token()
-    );
+    println!("both are gone: the writer is alone, token {}", writer.token());
     writer.release().await?;
     session.close().await
 }

@@ -18,9 +18,7 @@ async fn main() -> Result<()> {
     kv.put("examples/config/timeout", "5s").await?;
     kv.put("examples/config/debug", "off").await?;
 
-    let mut watcher = client
-        .watch(WatchOptions::prefix(PREFIX).snapshot())
-        .await?;
+    let mut watcher = client.watch(WatchOptions::prefix(PREFIX).snapshot()).await?;
     kv.put("examples/config/timeout", "7s").await?;
     kv.delete("examples/config/debug").await?;
 
@@ -35,12 +33,7 @@ async fn main() -> Result<()> {
 /// Takes one item over.
 async fn follow(watcher: &mut Watcher, config: &mut BTreeMap<Bytes, Bytes>) -> Result<()> {
     match watcher.next().await.transpose()? {
-        Some(WatchItem::Snapshot {
-            first,
-            revision,
-            kvs,
-            ..
-        }) => {
+        Some(WatchItem::Snapshot { first, revision, kvs, .. }) => {
             if first {
                 config.clear();
             }
@@ -49,10 +42,7 @@ async fn follow(watcher: &mut Watcher, config: &mut BTreeMap<Bytes, Bytes>) -> R
         }
         Some(WatchItem::Events(events)) => {
             for event in events {
-                println!(
-                    "revision {}: {:?} of {:?}",
-                    event.kv.mod_revision, event.kind, event.kv.key
-                );
+                println!("revision {}: {:?} of {:?}", event.kv.mod_revision, event.kind, event.kv.key);
                 match event.kind {
                     EventKind::Put => config.insert(event.kv.key, event.kv.value),
                     EventKind::Delete => config.remove(&event.kv.key),

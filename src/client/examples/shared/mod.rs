@@ -4,8 +4,6 @@
 pub fn endpoints() -> Vec<String> {
     match std::env::var("RINGFENCE_ENDPOINTS") {
         Ok(list) => list.split(',').map(str::to_owned).collect(),
-        Err(_) => ringfence_client::LOCAL_ENDPOINTS
-            .map(str::to_owned)
-            .to_vec(),
+        Err(_) => ringfence_client::LOCAL_ENDPOINTS.map(str::to_owned).to_vec(),
     }
 }

@@ -29,8 +29,7 @@ async fn a_session_is_renewed_over_members_that_die_and_that_hang() {
     let client = client(&nodes).await;
     let options = SessionOptions::new().ttl(Duration::from_secs(3));
     let session = client.open_session(options).await.unwrap();
-    let renewals =
-        |nodes: &[crate::fake::Node]| nodes.iter().map(|node| node.calls("renew")).sum::<u64>();
+    let renewals = |nodes: &[crate::fake::Node]| nodes.iter().map(|node| node.calls("renew")).sum::<u64>();
     while renewals(&nodes) == 0 {
         sleep(Duration::from_millis(10)).await;
     }
@@ -52,12 +51,7 @@ async fn a_session_that_the_cluster_ended_is_lost() {
     assert_eq!(session.lost().await, Loss::Expired);
     assert!(!session.is_valid());
     let error = session.kv().put("a", "1").await.unwrap_err();
-    assert_eq!(
-        error,
-        Error::SessionLost {
-            session: session.id()
-        }
-    );
+    assert_eq!(error, Error::SessionLost { session: session.id() });
 }
 
 #[tokio::test]
@@ -104,12 +98,7 @@ async fn two_acquisitions_of_one_session_exclude_each_other() {
     let client = client(&nodes).await;
     let session = client.open_session(Default::default()).await.unwrap();
     let first = client.lock("l").session(&session).acquire().await.unwrap();
-    let error = client
-        .lock("l")
-        .session(&session)
-        .try_acquire()
-        .await
-        .unwrap_err();
+    let error = client.lock("l").session(&session).try_acquire().await.unwrap_err();
     assert!(matches!(error, Error::LockHeld { .. }), "{error:?}");
     let second = tokio::spawn(client.lock("l").session(&session).acquire());
     until(&world, |world| world.queue(b"l").len() == 2).await;
@@ -155,10 +144,7 @@ async fn a_wait_that_is_given_up_withdraws_its_claim() {
     let waiter = tokio::spawn(client.lock("l").acquire());
     until(&world, |world| world.queue(b"l").len() == 2).await;
     waiter.abort();
-    until(&world, |world| {
-        world.queue(b"l").len() == 1 && world.sessions() == 2
-    })
-    .await;
+    until(&world, |world| world.queue(b"l").len() == 1 && world.sessions() == 2).await;
     assert!(holder.is_valid());
 }
 
@@ -167,12 +153,7 @@ async fn a_bounded_wait_times_out_and_leaves_nothing_behind() {
     let (world, nodes) = cluster();
     let client = client(&nodes).await;
     let _holder = client.lock("l").acquire().await.unwrap();
-    let error = client
-        .lock("l")
-        .wait(Duration::from_millis(50))
-        .acquire()
-        .await
-        .unwrap_err();
+    let error = client.lock("l").wait(Duration::from_millis(50)).acquire().await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
     until(&world, |world| world.queue(b"l").len() == 1).await;
 }
@@ -210,10 +191,7 @@ async fn a_release_that_is_repeated_knows_its_first_attempt() {
     let guard = client.lock("l").session(&session).acquire().await.unwrap();
     world.release(&name("l"), |_| true);
     let error = guard.release().await.unwrap_err();
-    assert!(
-        matches!(error, Error::NotHeld { .. } | Error::Unknown { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::NotHeld { .. } | Error::Unknown { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -242,15 +220,9 @@ async fn a_latch_leads_loses_and_stands_again() {
     assert!(again > token);
     assert_eq!(world.queue(b"e")[0].value, "two");
     latch.close().await.unwrap();
-    assert_eq!(
-        changes.next().await,
-        Some(LatchState::Closed { error: None })
-    );
+    assert_eq!(changes.next().await, Some(LatchState::Closed { error: None }));
     assert_eq!(changes.next().await, None);
-    until(&world, |world| {
-        world.queue(b"e").is_empty() && world.sessions() == 0
-    })
-    .await;
+    until(&world, |world| world.queue(b"e").is_empty() && world.sessions() == 0).await;
 }
 
 #[tokio::test]
@@ -258,10 +230,7 @@ async fn a_latch_that_is_refused_says_so_and_ends() {
     let (_world, nodes) = cluster();
     let client = client(&nodes).await;
     for node in &nodes {
-        node.faults(
-            "campaign",
-            [Fault::Refuse(status(Code::InvalidArgument, "INVALID_NAME"))],
-        );
+        node.faults("campaign", [Fault::Refuse(status(Code::InvalidArgument, "INVALID_NAME"))]);
     }
     let latch = client.latch("/e").start();
     let error = latch.wait_for_leadership().await.unwrap_err();
@@ -278,9 +247,7 @@ async fn an_observer_goes_on_over_members_that_die() {
     for node in &mut nodes {
         let session = world.open(1000);
         node.kill();
-        let claim = world
-            .claim(&name("e"), session, &Bytes::new(), &Bytes::new())
-            .unwrap();
+        let claim = world.claim(&name("e"), session, &Bytes::new(), &Bytes::new()).unwrap();
         let view = observer.next().await.unwrap().unwrap();
         assert_eq!(view.leader.unwrap().token, claim.token);
         world.close(session).unwrap();

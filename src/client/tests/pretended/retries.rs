@@ -119,10 +119,7 @@ async fn a_read_leaves_a_member_that_hangs() {
 #[tokio::test]
 async fn what_cannot_be_done_is_unavailable_and_what_may_be_done_unknown() {
     let (_world, mut nodes) = cluster();
-    let policy = RetryPolicy {
-        attempts_max: 4,
-        ..RetryPolicy::default()
-    };
+    let policy = RetryPolicy { attempts_max: 4, ..RetryPolicy::default() };
     let client = builder(&nodes).retry(policy).build().unwrap();
     for node in &nodes {
         node.faults("put", (0..4).map(|_| no_leader()));
@@ -136,10 +133,7 @@ async fn what_cannot_be_done_is_unavailable_and_what_may_be_done_unknown() {
     for node in &mut nodes {
         node.kill();
     }
-    let policy = RetryPolicy {
-        attempts_max: 4,
-        ..RetryPolicy::default()
-    };
+    let policy = RetryPolicy { attempts_max: 4, ..RetryPolicy::default() };
     let client = builder(&nodes).retry(policy).build().unwrap();
     let error = client.kv().put("a", "1").await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
@@ -151,13 +145,7 @@ async fn what_cannot_be_done_is_unavailable_and_what_may_be_done_unknown() {
 async fn a_refusal_is_final() {
     let (_world, nodes) = cluster();
     let client = client(&nodes).await;
-    nodes[0].faults(
-        "put",
-        [Fault::Refuse(status(
-            Code::InvalidArgument,
-            "LIMIT_EXCEEDED",
-        ))],
-    );
+    nodes[0].faults("put", [Fault::Refuse(status(Code::InvalidArgument, "LIMIT_EXCEEDED"))]);
     let error = client.kv().put("a", "1").await.unwrap_err();
     assert_eq!(error.kind(), "LIMIT_EXCEEDED");
     assert_eq!(nodes.iter().map(|node| node.calls("put")).sum::<u64>(), 1);

@@ -14,9 +14,7 @@ async fn revisions(watcher: &mut Watcher, last: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     while seen.last() != Some(&last) {
         match watcher.next().await.unwrap().unwrap() {
-            WatchItem::Events(events) => {
-                seen.extend(events.iter().map(|event| event.kv.mod_revision))
-            }
+            WatchItem::Events(events) => seen.extend(events.iter().map(|event| event.kv.mod_revision)),
             item => panic!("{item:?}"),
         }
     }
@@ -100,17 +98,11 @@ async fn a_past_that_is_compacted_is_a_typed_error() {
         put(&world, "a");
     }
     world.compact(3);
-    let mut watcher = client
-        .watch(WatchOptions::key("a").from_revision(2))
-        .await
-        .unwrap();
+    let mut watcher = client.watch(WatchOptions::key("a").from_revision(2)).await.unwrap();
     let error = watcher.next().await.unwrap().unwrap_err();
     assert_eq!(error, Error::Compacted { compacted: 3 });
     assert!(watcher.next().await.is_none());
-    let mut watcher = client
-        .watch(WatchOptions::key("a").from_revision(4))
-        .await
-        .unwrap();
+    let mut watcher = client.watch(WatchOptions::key("a").from_revision(4)).await.unwrap();
     assert_eq!(revisions(&mut watcher, 5).await, [4, 5]);
 }
 
@@ -121,22 +113,14 @@ async fn a_snapshot_that_breaks_starts_over_and_is_followed_from_its_revision() 
     for key in 0..5 {
         put(&world, &format!("a/{key}"));
     }
-    let mut watcher = client
-        .watch(WatchOptions::prefix("a/").snapshot())
-        .await
-        .unwrap();
+    let mut watcher = client.watch(WatchOptions::prefix("a/").snapshot()).await.unwrap();
     for node in &nodes {
         node.faults("watch", [Fault::Refuse(Status::unavailable("broken"))]);
     }
     let mut keys = Vec::new();
     loop {
         match watcher.next().await.unwrap().unwrap() {
-            WatchItem::Snapshot {
-                first,
-                complete,
-                revision,
-                kvs,
-            } => {
+            WatchItem::Snapshot { first, complete, revision, kvs } => {
                 if first {
                     keys.clear();
                 }

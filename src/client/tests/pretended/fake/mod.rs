@@ -74,17 +74,11 @@ impl Node {
         listener.set_nonblocking(true).unwrap();
         self.address = listener.local_addr().unwrap();
         self.world.joined(self.id, self.address);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = services::server(self.id, self.world.clone(), self.script.clone());
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            let _ = server
-                .serve_with_incoming(TcpListenerStream::new(listener))
-                .await;
+            let _ = server.serve_with_incoming(TcpListenerStream::new(listener)).await;
         });
         self.runtime = Some(runtime);
     }
@@ -93,8 +87,7 @@ impl Node {
     pub fn kill(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             // Not here: a runtime must not wait within another.
-            let stopped =
-                std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(10)));
+            let stopped = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(10)));
             let _ = stopped.join();
         }
     }
@@ -107,13 +100,7 @@ impl Node {
 
     /// How often it was asked this.
     pub fn calls(&self, call: &'static str) -> u64 {
-        self.script
-            .calls
-            .lock()
-            .unwrap()
-            .get(call)
-            .copied()
-            .unwrap_or_default()
+        self.script.calls.lock().unwrap().get(call).copied().unwrap_or_default()
     }
 }
 
@@ -146,8 +133,7 @@ pub async fn client(nodes: &[Node]) -> Client {
 
 /// A status as the server makes them.
 pub fn status(code: Code, reason: &str) -> Status {
-    let details =
-        ErrorDetails::with_error_info(reason, ringfence_proto::ERROR_DOMAIN, HashMap::new());
+    let details = ErrorDetails::with_error_info(reason, ringfence_proto::ERROR_DOMAIN, HashMap::new());
     Status::with_error_details(code, reason, details)
 }
 
@@ -156,10 +142,5 @@ pub fn no_leader() -> Fault {
 }
 
 pub fn header(world: &World, id: u64) -> Option<v1::ResponseHeader> {
-    Some(v1::ResponseHeader {
-        cluster_id: 77,
-        node_id: id,
-        revision: world.revision(),
-        term: world.term(),
-    })
+    Some(v1::ResponseHeader { cluster_id: 77, node_id: id, revision: world.revision(), term: world.term() })
 }

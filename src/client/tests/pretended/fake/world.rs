@@ -150,13 +150,7 @@ impl World {
     }
 
     /// Joins a queue, or finds the claim there.
-    pub fn claim(
-        &self,
-        name: &Bytes,
-        session: u64,
-        suffix: &Bytes,
-        value: &Bytes,
-    ) -> Result<v1::Claim, Status> {
+    pub fn claim(&self, name: &Bytes, session: u64, suffix: &Bytes, value: &Bytes) -> Result<v1::Claim, Status> {
         let mut inner = self.inner();
         if !inner.sessions.contains_key(&session) {
             return Err(status(Code::FailedPrecondition, "SESSION_UNKNOWN"));
@@ -167,13 +161,7 @@ impl World {
             return Ok(claim.clone());
         }
         let first = queue.is_empty();
-        let key = [
-            name,
-            &b"/"[..],
-            format!("{session:016x}-").as_bytes(),
-            suffix,
-        ]
-        .concat();
+        let key = [name, &b"/"[..], format!("{session:016x}-").as_bytes(), suffix].concat();
         let token = inner.put(Bytes::from(key.clone()), value.clone(), session);
         let claim = v1::Claim {
             name: name.clone(),
@@ -185,11 +173,7 @@ impl World {
             value: value.clone(),
             ..Default::default()
         };
-        inner
-            .queues
-            .entry(name.clone())
-            .or_default()
-            .push(claim.clone());
+        inner.queues.entry(name.clone()).or_default().push(claim.clone());
         drop(inner);
         self.changed.notify_waiters();
         Ok(claim)
@@ -243,11 +227,7 @@ impl Inner {
             ..Default::default()
         };
         self.keys.insert(key, kv.clone());
-        self.history.push(v1::Event {
-            kind: v1::event::Kind::Put.into(),
-            kv: Some(kv),
-            prev_kv: None,
-        });
+        self.history.push(v1::Event { kind: v1::event::Kind::Put.into(), kv: Some(kv), prev_kv: None });
         self.revision
     }
 
@@ -256,11 +236,7 @@ impl Inner {
         self.keys.remove(key);
         self.history.push(v1::Event {
             kind: v1::event::Kind::Delete.into(),
-            kv: Some(v1::KeyValue {
-                key: key.clone(),
-                mod_revision: self.revision,
-                ..Default::default()
-            }),
+            kv: Some(v1::KeyValue { key: key.clone(), mod_revision: self.revision, ..Default::default() }),
             prev_kv: None,
         });
     }

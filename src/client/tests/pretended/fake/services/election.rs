@@ -17,13 +17,8 @@ impl Election for Member {
     ) -> Result<Response<v1::ElectionCampaignResponse>, Status> {
         self.serve("campaign", async || {
             let asked = request.into_inner();
-            let claim = self
-                .wait(asked.name, asked.session_id, asked.suffix, asked.value)
-                .await?;
-            Ok(v1::ElectionCampaignResponse {
-                header: self.header(),
-                claim: Some(claim),
-            })
+            let claim = self.wait(asked.name, asked.session_id, asked.suffix, asked.value).await?;
+            Ok(v1::ElectionCampaignResponse { header: self.header(), claim: Some(claim) })
         })
         .await
     }
@@ -35,9 +30,7 @@ impl Election for Member {
         self.serve("proclaim", async || {
             let asked = request.into_inner();
             match self.world.proclaim(&asked.name, asked.token, &asked.value) {
-                true => Ok(v1::ElectionProclaimResponse {
-                    header: self.header(),
-                }),
+                true => Ok(v1::ElectionProclaimResponse { header: self.header() }),
                 false => Err(status(Code::FailedPrecondition, "TOKEN_STALE")),
             }
         })
@@ -55,8 +48,7 @@ impl Election for Member {
         &self,
         request: Request<v1::ElectionLeaderRequest>,
     ) -> Result<Response<v1::ElectionLeaderResponse>, Status> {
-        self.serve("leader", async || Ok(self.leader(&request.get_ref().name)))
-            .await
+        self.serve("leader", async || Ok(self.leader(&request.get_ref().name))).await
     }
 
     type ObserveStream = Boxed<v1::ElectionLeaderResponse>;

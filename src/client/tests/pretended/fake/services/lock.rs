@@ -24,10 +24,7 @@ impl Lock for Member {
                     .await
                     .map_err(|_| status(Code::DeadlineExceeded, "WAIT_TIMEOUT"))??,
             };
-            Ok(v1::LockAcquireResponse {
-                header: self.header(),
-                claim: Some(claim),
-            })
+            Ok(v1::LockAcquireResponse { header: self.header(), claim: Some(claim) })
         })
         .await
     }
@@ -41,13 +38,8 @@ impl Lock for Member {
             if !self.world.queue(&asked.name).is_empty() {
                 return Err(status(Code::FailedPrecondition, "LOCK_HELD"));
             }
-            let claim =
-                self.world
-                    .claim(&asked.name, asked.session_id, &asked.suffix, &asked.value)?;
-            Ok(v1::LockAcquireResponse {
-                header: self.header(),
-                claim: Some(claim),
-            })
+            let claim = self.world.claim(&asked.name, asked.session_id, &asked.suffix, &asked.value)?;
+            Ok(v1::LockAcquireResponse { header: self.header(), claim: Some(claim) })
         })
         .await
     }
@@ -93,10 +85,7 @@ impl Lock for Member {
         not_pretended()
     }
 
-    async fn list(
-        &self,
-        _: Request<v1::LockListRequest>,
-    ) -> Result<Response<v1::LockListResponse>, Status> {
+    async fn list(&self, _: Request<v1::LockListRequest>) -> Result<Response<v1::LockListResponse>, Status> {
         not_pretended()
     }
 
@@ -106,9 +95,7 @@ impl Lock for Member {
     ) -> Result<Response<v1::LockReleaseResponse>, Status> {
         self.serve("force_release", async || {
             let asked = request.into_inner();
-            let claim = self
-                .world
-                .release(&asked.name, |claim| claim.token == asked.token);
+            let claim = self.world.release(&asked.name, |claim| claim.token == asked.token);
             Ok(v1::LockReleaseResponse {
                 header: self.header(),
                 claim: Some(claim.ok_or_else(|| status(Code::FailedPrecondition, "TOKEN_STALE"))?),

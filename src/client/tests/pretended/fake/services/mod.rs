@@ -77,12 +77,7 @@ impl Member {
             let changed = self.world.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match self
-                .world
-                .queue(&name)
-                .into_iter()
-                .find(|claim| claim.token == mine.token)
-            {
+            match self.world.queue(&name).into_iter().find(|claim| claim.token == mine.token) {
                 Some(claim) if claim.owner => return Ok(claim),
                 Some(_) => changed.await,
                 None => return Err(status(Code::Aborted, "CLAIM_LOST")),
@@ -92,11 +87,7 @@ impl Member {
 
     fn leader(&self, name: &[u8]) -> v1::ElectionLeaderResponse {
         let mut queue = self.world.queue(name).into_iter();
-        v1::ElectionLeaderResponse {
-            header: self.header(),
-            leader: queue.next(),
-            waiting: queue.count() as u64,
-        }
+        v1::ElectionLeaderResponse { header: self.header(), leader: queue.next(), waiting: queue.count() as u64 }
     }
 }
 

@@ -15,11 +15,7 @@ impl Session for Member {
     ) -> Result<Response<v1::SessionOpenResponse>, Status> {
         self.serve("open", async || {
             let ttl_ms = request.get_ref().ttl_ms;
-            Ok(v1::SessionOpenResponse {
-                header: self.header(),
-                session_id: self.world.open(ttl_ms),
-                ttl_ms,
-            })
+            Ok(v1::SessionOpenResponse { header: self.header(), session_id: self.world.open(ttl_ms), ttl_ms })
         })
         .await
     }
@@ -60,10 +56,7 @@ impl Session for Member {
     ) -> Result<Response<v1::SessionCloseResponse>, Status> {
         self.serve("close", async || {
             let deleted = self.world.close(request.get_ref().session_id)?;
-            Ok(v1::SessionCloseResponse {
-                header: self.header(),
-                deleted,
-            })
+            Ok(v1::SessionCloseResponse { header: self.header(), deleted })
         })
         .await
     }
@@ -75,10 +68,7 @@ impl Session for Member {
         not_pretended()
     }
 
-    async fn list(
-        &self,
-        _: Request<v1::SessionListRequest>,
-    ) -> Result<Response<v1::SessionListResponse>, Status> {
+    async fn list(&self, _: Request<v1::SessionListRequest>) -> Result<Response<v1::SessionListResponse>, Status> {
         not_pretended()
     }
 }

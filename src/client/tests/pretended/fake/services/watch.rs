@@ -23,9 +23,8 @@ impl Watch for Member {
         let mut requests = request.into_inner();
         let (messages, receiver) = mpsc::channel(16);
         tokio::spawn(async move {
-            let Some(Ok(v1::WatchRequest {
-                request: Some(v1::watch_request::Request::Create(create)),
-            })) = requests.next().await
+            let Some(Ok(v1::WatchRequest { request: Some(v1::watch_request::Request::Create(create)) })) =
+                requests.next().await
             else {
                 return;
             };
@@ -40,38 +39,20 @@ impl Watch for Member {
 type Messages = mpsc::Sender<Result<v1::WatchResponse, Status>>;
 
 impl Member {
-    async fn follow(
-        &self,
-        create: v1::WatchCreate,
-        messages: &Messages,
-    ) -> Result<(), Option<Status>> {
+    async fn follow(&self, create: v1::WatchCreate, messages: &Messages) -> Result<(), Option<Status>> {
         use v1::watch_response::Response as Body;
         let mut next = match create.start_revision {
             0 => self.world.revision() + 1,
             revision => revision,
         };
-        self.say(
-            messages,
-            Body::Created(v1::WatchCreated {
-                start_revision: next,
-            }),
-        )
-        .await?;
+        self.say(messages, Body::Created(v1::WatchCreated { start_revision: next })).await?;
         if create.snapshot {
             let (revision, kvs) = self.world.all();
             let parts = kvs.len();
             for (part, kv) in kvs.into_iter().enumerate() {
                 let complete = part + 1 == parts;
                 let kvs = vec![kv];
-                self.say(
-                    messages,
-                    Body::Snapshot(v1::WatchSnapshot {
-                        revision,
-                        kvs,
-                        complete,
-                    }),
-                )
-                .await?;
+                self.say(messages, Body::Snapshot(v1::WatchSnapshot { revision, kvs, complete })).await?;
             }
             next = revision + 1;
         }
@@ -101,25 +82,19 @@ impl Member {
                 let kind = event.kind() == v1::event::Kind::Put;
                 if fits && !(kind && create.no_put) {
                     let events = vec![event];
-                    self.say(messages, Body::Events(v1::WatchEvents { events }))
-                        .await?;
+                    self.say(messages, Body::Events(v1::WatchEvents { events })).await?;
                 }
             }
             if after > next {
                 let revision = after - 1;
-                self.say(messages, Body::Progress(v1::WatchProgress { revision }))
-                    .await?;
+                self.say(messages, Body::Progress(v1::WatchProgress { revision })).await?;
             }
             next = next.max(after);
             changed.await;
         }
     }
 
-    async fn say(
-        &self,
-        messages: &Messages,
-        body: v1::watch_response::Response,
-    ) -> Result<(), Option<Status>> {
+    async fn say(&self, messages: &Messages, body: v1::watch_response::Response) -> Result<(), Option<Status>> {
         match self.script.next("watch") {
             Some(Fault::Refuse(status) | Fault::DoneBut(status)) => return Err(Some(status)),
             Some(_) => {
@@ -128,11 +103,7 @@ impl Member {
             }
             None => {}
         }
-        let message = v1::WatchResponse {
-            header: self.header(),
-            watch_id: 1,
-            response: Some(body),
-        };
+        let message = v1::WatchResponse { header: self.header(), watch_id: 1, response: Some(body) };
         messages.send(Ok(message)).await.map_err(|_| None)
     }
 }
