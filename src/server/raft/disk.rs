@@ -19,6 +19,7 @@ use super::{
         Snapshots,
         files::{Files, RealFiles},
     },
+    upkeep::Growth,
 };
 
 /// Version of the layout of the data directory.
@@ -38,7 +39,7 @@ pub struct Disk {
 ///
 /// # Errors
 /// See [`StartError`].
-pub fn open(settings: &NodeSettings, failure: Arc<Failure>) -> Result<Disk, StartError> {
+pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>) -> Result<Disk, StartError> {
     let path = match &settings.data {
         DataPlace::Directory(path) => path.clone(),
         DataPlace::Memory(_) => PathBuf::from("memory"),
@@ -56,7 +57,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>) -> Result<Disk, Star
     };
     identify(&*engine, settings, &path)?;
     let (snapshots, refused) = Snapshots::open(files, settings.cluster).map_err(at)?;
-    let log = LogStore::open(engine, failure).map_err(at)?;
+    let log = LogStore::open(engine, failure, growth).map_err(at)?;
     if let Some(purged) = log.purged() {
         let covered = snapshots.current().and_then(|(meta, _)| meta.last_log_id).map(|last| last.index);
         if covered.is_none_or(|covered| covered < purged) {

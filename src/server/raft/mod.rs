@@ -20,6 +20,7 @@ mod settings;
 mod snapshots;
 mod state_machine;
 mod types;
+mod upkeep;
 mod views;
 mod watch;
 

@@ -13,8 +13,8 @@ use ringfence_core::{Entry, Refusal, Reply, Request};
 use ringfence_proto::v1;
 
 use super::{
-    Admin, AdminError, BootstrapError, ForwardError, Forwards, Leadership, Member, NodeSettings, NodeStatus, ProposeError,
-    Proposed, ReadIndexError, StartError,
+    Admin, AdminError, BootstrapError, ForwardError, Forwards, Leadership, Member, NodeSettings, NodeStatus,
+    ProposeError, Proposed, ReadIndexError, StartError,
     admin::{Administrator, check_member},
     disk,
     failure::Failure,
@@ -25,11 +25,13 @@ use super::{
         listen::{Listener, Serving},
         pool::Pool,
         service::PeerService,
+        vigil::Vigil,
     },
     runtime::{self, Runtime},
     snapshots::Snapshots,
     state_machine::StateMachine,
     types::{Addresses, Proposal, Raft, TypeConfig},
+    upkeep::{self, Growth},
 };
 use crate::{replica::Replica, stopping::Stopping};
 
@@ -64,12 +66,17 @@ impl Node {
     ///
     /// # Errors
     /// See [`StartError`]: each says what to do.
-    pub async fn start(settings: NodeSettings, replica: Arc<Replica>, forwards: Arc<dyn Forwards>) -> Result<Self, StartError> {
+    pub async fn start(
+        settings: NodeSettings,
+        replica: Arc<Replica>,
+        forwards: Arc<dyn Forwards>,
+    ) -> Result<Self, StartError> {
         let config = config(&settings)?;
         let failure = Arc::new(Failure::default());
+        let growth = Growth::new(settings.snapshot_bytes);
         let opened = {
-            let (settings, failure) = (settings.clone(), failure.clone());
-            runtime::blocking(move || disk::open(&settings, failure)).await
+            let (settings, failure, growth) = (settings.clone(), failure.clone(), growth.clone());
+            runtime::blocking(move || disk::open(&settings, failure, growth)).await
         };
         let disk = opened.map_err(|error| StartError::Raft(error.to_string()))??;
         let listener = Listener::open(settings.peer_listen).await?;
@@ -79,7 +86,7 @@ impl Node {
             snapshots: disk.snapshots.clone(),
             reply_timeout: Duration::from_millis(settings.election_timeout_ms_max * 2).max(Duration::from_secs(1)),
         };
-        let machine = StateMachine::new(replica, disk.snapshots.clone(), disk.log.clone());
+        let machine = StateMachine::new(replica, disk.snapshots.clone(), disk.log.clone(), growth.clone());
         let raft = Raft::new(settings.id, Arc::new(config), network, disk.log.clone(), machine).await;
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
         let stopping = Stopping::new();
@@ -92,10 +99,12 @@ impl Node {
             snapshots: disk.snapshots.clone(),
             administrator: administrator.clone(),
             forwards,
+            vigil: Vigil::new(raft.clone(), pool.clone(), settings.id, stopping.clone()),
             stopping: stopping.clone(),
         };
         let serving = listener.serve(service, stopping.clone());
         watch_for_failure(&raft, failure.clone());
+        Runtime::spawn(upkeep::keep_short(growth, raft.clone(), disk.snapshots.clone(), stopping.clone()));
         let inner = Inner {
             settings,
             raft,
@@ -343,6 +352,23 @@ impl Node {
             let led = self.inner.administrator.led_by_another(self.inner.settings.id);
             let _ = Runtime::timeout(self.inner.settings.handover_timeout, led).await;
         }
+    }
+
+    /// Ends as a killed process does: without a word to anyone.
+    #[cfg(test)]
+    pub(super) async fn die(&self) {
+        self.inner.stopping.stop();
+        self.inner.serving.lock().take();
+        let _ = self.inner.raft.shutdown().await;
+        self.inner.log.close().await;
+        self.inner.lock.lock().take();
+        *self.inner.stopped.lock().await = true;
+    }
+
+    /// Stands for election now.
+    #[cfg(test)]
+    pub(super) async fn stand(&self) {
+        let _ = self.inner.raft.trigger().elect(false).await;
     }
 
     /// Resolves with a message when the node can't go on: a failed sync, damage. It has then stopped taking part; the process

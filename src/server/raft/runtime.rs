@@ -15,7 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use openraft_rt::{AsyncRuntime, Mpsc, MpscReceiver, MpscSender, MpscWeakSender, Mutex, Oneshot, OneshotSender, TryRecvError};
+use openraft_rt::{
+    AsyncRuntime, Mpsc, MpscReceiver, MpscSender, MpscWeakSender, Mutex, Oneshot, OneshotSender, TryRecvError,
+};
 
 use super::watch;
 

@@ -37,6 +37,9 @@ pub struct NodeSettings {
     pub election_timeout_ms_max: u64,
     /// A snapshot is built after so many entries were applied since the last one.
     pub snapshot_entries: u64,
+    /// A snapshot is also built after so many bytes of entries since the last one: it bounds the disk and the time of a start
+    /// where entries are large.
+    pub snapshot_bytes: u64,
     /// So many entries before a snapshot stay in the log, for members that lag a little.
     pub keep_entries: u64,
     /// The longest that a proposal, a read index or a change of members waits for a quorum.
@@ -46,8 +49,8 @@ pub struct NodeSettings {
 }
 
 impl NodeSettings {
-    /// Settings with the defaults: heartbeats of 100 ms, elections after 300 to 600 ms, a snapshot each 100 000 entries with
-    /// 10 000 kept, 5 s for a quorum, 1 s for a hand-over.
+    /// Settings with the defaults: heartbeats of 100 ms, elections after 300 to 600 ms, a snapshot each 100 000 entries or 64 MiB with
+    /// 10 000 entries kept, 5 s for a quorum, 1 s for a hand-over.
     pub fn new(cluster: u64, id: u64, peer_listen: SocketAddr, data: DataPlace) -> Self {
         Self {
             cluster,
@@ -60,6 +63,7 @@ impl NodeSettings {
             election_timeout_ms_min: 300,
             election_timeout_ms_max: 600,
             snapshot_entries: 100_000,
+            snapshot_bytes: 64 << 20,
             keep_entries: 10_000,
             quorum_timeout: Duration::from_secs(5),
             handover_timeout: Duration::from_secs(1),

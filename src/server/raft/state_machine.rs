@@ -18,6 +18,7 @@ use super::{
     runtime,
     snapshots::{SnapshotFile, Snapshots},
     types::{Applied, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig},
+    upkeep::Growth,
 };
 use crate::replica::Replica;
 
@@ -26,14 +27,15 @@ pub struct StateMachine {
     replica: Arc<Replica>,
     snapshots: Snapshots,
     log: LogStore,
+    growth: Arc<Growth>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
 }
 
 impl StateMachine {
     /// With nothing applied.
-    pub fn new(replica: Arc<Replica>, snapshots: Snapshots, log: LogStore) -> Self {
-        Self { replica, snapshots, log, last_applied: None, membership: StoredMembership::default() }
+    pub fn new(replica: Arc<Replica>, snapshots: Snapshots, log: LogStore, growth: Arc<Growth>) -> Self {
+        Self { replica, snapshots, log, growth, last_applied: None, membership: StoredMembership::default() }
     }
 }
 
@@ -73,6 +75,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Builder {
             snapshots: self.snapshots.clone(),
             log: self.log.clone(),
+            growth: self.growth.clone(),
             meta: SnapshotMeta { last_log_id: self.last_applied, last_membership: self.membership.clone() },
             state,
         }
@@ -97,6 +100,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 pub struct Builder {
     snapshots: Snapshots,
     log: LogStore,
+    growth: Arc<Growth>,
     meta: SnapshotMeta,
     state: State,
 }
@@ -108,6 +112,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let (snapshots, meta, state) = (self.snapshots.clone(), self.meta.clone(), self.state.clone());
         let snapshot = runtime::blocking(move || snapshots.write(&meta, &state)).await??;
         self.log.keep_above(self.snapshots.previous_covered().unwrap_or(u64::MAX));
+        self.growth.snapshot_written();
         Ok(SnapshotOf::<TypeConfig, SnapshotFile> { meta: self.meta.clone(), snapshot })
     }
 }

@@ -71,9 +71,7 @@ fn command_from(message: pb::request::Command) -> Result<Command, DecodeError> {
         Message::OpenSession(open) => {
             Command::OpenSession { id: SessionId(open.id), ttl_ms: open.ttl_ms, owner: open.owner }
         }
-        Message::RenewSessions(renew) => {
-            Command::RenewSessions { ids: renew.ids.into_iter().map(SessionId).collect() }
-        }
+        Message::RenewSessions(renew) => Command::RenewSessions { ids: renew.ids.into_iter().map(SessionId).collect() },
         Message::CloseSession(close) => Command::CloseSession { id: SessionId(close.id) },
         Message::Claim(claim) => Command::Claim(Claim {
             name: own(&claim.name),
@@ -230,9 +228,7 @@ pub(super) fn session_from(id: u64) -> Option<SessionId> {
 fn span_to(span: &Span) -> pb::Span {
     let span = match span {
         Span::Key(key) => pb::span::Span::Key(key.clone()),
-        Span::Between { start, end } => {
-            pb::span::Span::Between(pb::Between { start: start.clone(), end: end.clone() })
-        }
+        Span::Between { start, end } => pb::span::Span::Between(pb::Between { start: start.clone(), end: end.clone() }),
         Span::Prefix(prefix) => pb::span::Span::Prefix(prefix.clone()),
     };
     pb::Span { span: Some(span) }

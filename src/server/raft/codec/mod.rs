@@ -68,7 +68,8 @@ pub fn entry_to(entry: &Entry) -> Bytes {
 /// # Errors
 /// If the bytes aren't one.
 pub fn entry_from(bytes: &Bytes) -> Result<Entry, DecodeError> {
-    let message = pb::Entry::decode(bytes.clone()).map_err(|error| DecodeError::Protobuf { what: "log entry", error })?;
+    let message =
+        pb::Entry::decode(bytes.clone()).map_err(|error| DecodeError::Protobuf { what: "log entry", error })?;
     Ok(Entry {
         clock_ms: message.clock_ms,
         wall_ms: message.wall_ms,

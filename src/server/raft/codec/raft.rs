@@ -56,7 +56,8 @@ pub fn membership_to(membership: &Membership) -> pb::Membership {
 /// # Errors
 /// If a voter isn't a member.
 pub fn membership_from(message: pb::Membership) -> Result<Membership, DecodeError> {
-    let configs: Vec<BTreeSet<u64>> = message.configs.into_iter().map(|voters| voters.ids.into_iter().collect()).collect();
+    let configs: Vec<BTreeSet<u64>> =
+        message.configs.into_iter().map(|voters| voters.ids.into_iter().collect()).collect();
     let members = message
         .members
         .into_iter()

@@ -18,13 +18,11 @@ pub(super) fn reply_to(reply: &Reply) -> pb::Reply {
             results: txn.results.iter().map(op_to).collect(),
         }),
         Reply::Compacted => Message::Compacted(pb::Blank {}),
-        Reply::SessionOpened { id, ttl_ms } => {
-            Message::SessionOpened(pb::SessionOpened { id: id.0, ttl_ms: *ttl_ms })
-        }
+        Reply::SessionOpened { id, ttl_ms } => Message::SessionOpened(pb::SessionOpened { id: id.0, ttl_ms: *ttl_ms }),
         // A TTL is never 0, which says here that the session isn't alive.
-        Reply::SessionsRenewed(ttls) => Message::SessionsRenewed(pb::SessionsRenewed {
-            ttl_ms: ttls.iter().map(|ttl| ttl.unwrap_or(0)).collect(),
-        }),
+        Reply::SessionsRenewed(ttls) => {
+            Message::SessionsRenewed(pb::SessionsRenewed { ttl_ms: ttls.iter().map(|ttl| ttl.unwrap_or(0)).collect() })
+        }
         Reply::SessionClosed { deleted } => Message::SessionClosed(pb::SessionClosed { deleted: *deleted }),
         Reply::Claimed(claim) => Message::Claimed(claim_to(claim)),
         Reply::Released(claim) => Message::Released(claim_to(claim)),
@@ -56,9 +54,7 @@ pub(super) fn reply_from(message: pb::Reply) -> Result<Reply, DecodeError> {
 fn op_to(reply: &OpReply) -> pb::OpReply {
     use pb::op_reply::Reply as Message;
     let reply = match reply {
-        OpReply::Put { key, prev } => {
-            Message::Put(pb::PutReply { key: key.clone(), prev: prev.as_ref().map(key_to) })
-        }
+        OpReply::Put { key, prev } => Message::Put(pb::PutReply { key: key.clone(), prev: prev.as_ref().map(key_to) }),
         OpReply::Delete { deleted, prev } => {
             Message::Delete(pb::DeleteReply { deleted: *deleted, prev: prev.iter().map(key_to).collect() })
         }

@@ -33,11 +33,8 @@ fn txn() -> Txn {
         .zip(relations.into_iter().cycle())
         .map(|(target, relation)| Compare { key: bytes("k"), relation, target })
         .collect();
-    let spans = [
-        Span::Key(bytes("k")),
-        Span::Between { start: bytes("a"), end: bytes("b") },
-        Span::Prefix(Bytes::new()),
-    ];
+    let spans =
+        [Span::Key(bytes("k")), Span::Between { start: bytes("a"), end: bytes("b") }, Span::Prefix(Bytes::new())];
     let mut then = vec![
         Op::Put(Put { key: bytes("k"), value: bytes("v"), session: Some(SessionId(1)), sequential: true, prev: false }),
         Op::Put(Put { key: bytes("k"), value: Bytes::new(), session: None, sequential: false, prev: true }),
@@ -174,7 +171,14 @@ fn results_come_back() {
 #[test]
 fn records_come_back() {
     let mut records = vec![
-        Record::Header(snapshot::Header { format: 1, revision: 2, compacted: 3, clock_ms: 4, sequential: 5, hash: u64::MAX }),
+        Record::Header(snapshot::Header {
+            format: 1,
+            revision: 2,
+            compacted: 3,
+            clock_ms: 4,
+            sequential: 5,
+            hash: u64::MAX,
+        }),
         Record::Session(snapshot::Session {
             id: SessionId(1),
             owner: "o".to_owned(),

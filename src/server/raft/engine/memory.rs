@@ -208,7 +208,8 @@ impl Files for Handle {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.with(|inner| {
             let bytes = inner.files.remove(from);
-            let bytes = bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{from}: no such file")))?;
+            let bytes =
+                bytes.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{from}: no such file")))?;
             inner.files.insert(to.to_owned(), bytes);
             Ok(())
         })?

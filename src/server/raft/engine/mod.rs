@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 pub mod memory;
 pub mod sled;
+mod witness;
 
 /// A value of its own, beside the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

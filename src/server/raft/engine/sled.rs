@@ -16,20 +16,20 @@
 //! 6. *sled's own flusher is off* (`flush_every_ms(None)`): it would write at times that nobody counts.
 //!
 //! Besides: since entries lie in chunks, a cut may leave the last entry incomplete; it was never acknowledged, and [`SledEngine::open`]
-//! drops it. The purge mark is written, and synced, before what it covers is removed.
+//! drops it. What was durable once and is gone is damage: see [`Witness`]. The purge mark is written, and synced, before what it covers is removed.
 
 use std::{
     fs::{self, File},
     io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 
-use super::{LogEngine, Mark, Write};
+use super::{LogEngine, Mark, Write, witness::Witness};
 
 /// Rule 3.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -48,6 +48,9 @@ const KEY_BYTES: usize = 12;
 /// Bytes before the record in its first chunk: the record's length.
 const LENGTH_BYTES: usize = 4;
 
+/// In the tree of marks: the number of the last sync.
+const SYNCS: &str = "syncs";
+
 /// The log in a sled database.
 pub struct SledEngine {
     db: sled::Db,
@@ -57,6 +60,9 @@ pub struct SledEngine {
     file: File,
     /// Rule 5: counted since the last sync.
     unsynced: AtomicUsize,
+    /// The number of the last sync, which stands in the database, too.
+    syncs: AtomicU64,
+    witness: Witness,
 }
 
 impl SledEngine {
@@ -70,11 +76,17 @@ impl SledEngine {
         }
         remove_half_written(path)?;
         let db = open_patiently(path)?;
+        let marks = db.open_tree("marks")?;
+        let syncs = marks.get(SYNCS)?.and_then(|number| number.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
+        let witness = Witness::open(path)?;
+        witness.check(syncs)?;
         let engine = Self {
             log: db.open_tree("log")?,
-            marks: db.open_tree("marks")?,
+            marks,
             file: File::open(path.join("db"))?,
             unsynced: AtomicUsize::new(0),
+            syncs: AtomicU64::new(syncs),
+            witness,
             db,
         };
         engine.db.flush()?;
@@ -173,11 +185,14 @@ impl LogEngine for SledEngine {
     }
 
     fn sync(&self) -> io::Result<()> {
+        let number = self.syncs.load(Ordering::Acquire) + 1;
+        self.marks.insert(SYNCS, &number.to_be_bytes())?;
         // Rule 4.
         self.db.flush()?;
         self.file.sync_data()?;
         self.unsynced.store(0, Ordering::Release);
-        Ok(())
+        self.syncs.store(number, Ordering::Release);
+        self.witness.note(number)
     }
 
     fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
@@ -269,10 +284,12 @@ fn key(index: u64, chunk: u32) -> [u8; KEY_BYTES] {
 }
 
 fn parse_key(key: &[u8]) -> io::Result<(u64, u32)> {
-    let parsed = key.split_first_chunk::<8>().and_then(|(index, chunk)| {
-        Some((u64::from_be_bytes(*index), u32::from_be_bytes(chunk.try_into().ok()?)))
-    });
-    parsed.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "tree log: a key is not an index and a chunk's number"))
+    let parsed = key
+        .split_first_chunk::<8>()
+        .and_then(|(index, chunk)| Some((u64::from_be_bytes(*index), u32::from_be_bytes(chunk.try_into().ok()?))));
+    parsed.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "tree log: a key is not an index and a chunk's number")
+    })
 }
 
 /// A record of which a part isn't there.

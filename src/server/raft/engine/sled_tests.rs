@@ -70,6 +70,39 @@ fn an_incomplete_last_record_is_dropped_when_opened() {
 }
 
 #[test]
+fn damage_of_what_was_durable_is_no_torn_tail() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let engine = open(directory.path());
+        for index in 1..=9 {
+            let record = Bytes::from(format!("a record that is easily found: {index}"));
+            engine.write(&[Write::Append { index, record }]).unwrap();
+            engine.sync().unwrap();
+        }
+        // What is left of the process after a crash: the destructor would sync once more.
+        for file in ["log/db", "log/conf", "log.synced"] {
+            let copy = directory.path().join("copy").join(file);
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            std::fs::copy(directory.path().join(file), copy).unwrap();
+        }
+        std::fs::create_dir_all(directory.path().join("copy/log/blobs")).unwrap();
+    }
+    let copy = directory.path().join("copy");
+    let mut bytes = std::fs::read(copy.join("log/db")).unwrap();
+    let words = b"easily found: 5";
+    let places: Vec<_> = (0..bytes.len() - words.len()).filter(|at| bytes[*at..].starts_with(words)).collect();
+    assert!(!places.is_empty());
+    for place in places {
+        bytes[place] ^= 1;
+    }
+    std::fs::write(copy.join("log/db"), bytes).unwrap();
+    for _ in 0..2 {
+        let error = SledEngine::open(&copy.join("log")).err().unwrap();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+    }
+}
+
+#[test]
 fn a_half_written_snapshot_of_sled_does_no_harm() {
     let directory = tempfile::tempdir().unwrap();
     {

@@ -33,6 +33,7 @@ use super::{
     failure::Failure,
     runtime,
     types::{Flushed, LogEntry, LogId, TypeConfig, Vote},
+    upkeep::Growth,
 };
 
 /// Bytes of entries that one request to a follower carries, beyond its last entry. Well under the limit of a message, which
@@ -55,6 +56,7 @@ struct Shared {
     index: Arc<Mutex<Index>>,
     /// Entries above this index aren't purged: the snapshot before the newest ends here, and with them it can still be used.
     floor: AtomicU64,
+    growth: Arc<Growth>,
 }
 
 /// What is known of the log without reading it.
@@ -75,7 +77,7 @@ impl LogStore {
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] with the place, if something can't be right; else what the disk says.
-    pub fn open(engine: Arc<dyn LogEngine>, failure: Arc<Failure>) -> io::Result<Self> {
+    pub fn open(engine: Arc<dyn LogEngine>, failure: Arc<Failure>, growth: Arc<Growth>) -> io::Result<Self> {
         let mut index = Index {
             purged: mark::<pb::LogId>(&*engine, Mark::Purged)?.as_ref().map(codec::raft::log_id_from),
             committed: mark::<pb::LogId>(&*engine, Mark::Committed)?.as_ref().map(codec::raft::log_id_from),
@@ -94,7 +96,8 @@ impl LogStore {
             Arc::new(move |last| index.lock().cache.durable(last))
         };
         let storage = Storage::start(Worker::new(engine.clone(), failure, first, durable))?;
-        Ok(Self { shared: Arc::new(Shared { engine, storage, index, floor: AtomicU64::new(u64::MAX) }) })
+        let floor = AtomicU64::new(u64::MAX);
+        Ok(Self { shared: Arc::new(Shared { engine, storage, index, floor, growth }) })
     }
 
     /// Index of the last entry that was purged.
@@ -312,6 +315,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             index.cache.push(entry);
         }
         drop(index);
+        self.shared.growth.appended(records.iter().map(|(_, record)| record.len() as u64).sum());
         self.shared.storage.submit(Job::Append { records, flushed });
         Ok(())
     }

@@ -20,7 +20,8 @@ pub fn seal_entry(entry: &LogEntry) -> Bytes {
 /// [`io::ErrorKind::InvalidData`] naming the index, if it isn't what was written.
 pub fn open_entry(index: u64, record: &Bytes) -> io::Result<LogEntry> {
     let damaged = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("tree log, index {index}: {what}"));
-    let payload = unseal(&index.to_be_bytes(), record).ok_or_else(|| damaged("the checksum doesn't match".to_owned()))?;
+    let payload =
+        unseal(&index.to_be_bytes(), record).ok_or_else(|| damaged("the checksum doesn't match".to_owned()))?;
     let message = codec::decode("log record", payload).map_err(|error| damaged(error.to_string()))?;
     let entry = codec::raft::record_from(message).map_err(|error| damaged(error.to_string()))?;
     if entry.log_id.index != index {

@@ -106,7 +106,7 @@ impl Worker {
             (self.durable)(last);
         }
         for waiter in waiters {
-            let result = result.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            let result = result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
             match waiter {
                 Waiter::Append(flushed) => flushed.io_completed(result),
                 // Whoever asked may have gone.

@@ -44,7 +44,9 @@ pub fn append_response_to(response: &AppendEntriesResponse<TypeConfig>) -> pb::A
     use pb::append_response::Result as Message;
     let result = match response {
         AppendEntriesResponse::Success => Message::Success(storage::Blank {}),
-        AppendEntriesResponse::PartialSuccess(last) => Message::Partial(pb::Partial { last: last.as_ref().map(log_id_to) }),
+        AppendEntriesResponse::PartialSuccess(last) => {
+            Message::Partial(pb::Partial { last: last.as_ref().map(log_id_to) })
+        }
         AppendEntriesResponse::Conflict => Message::Conflict(storage::LogId::default()),
         AppendEntriesResponse::HigherVote(vote) => Message::HigherVote(vote_to(vote)),
     };
@@ -185,7 +187,9 @@ pub fn admin_response_to(result: Result<(), AdminError>) -> pb::AdminResponse {
         Err(AdminError::MemberExists(id)) => Message::MemberExists(id),
         Err(AdminError::MemberUnknown(id)) => Message::MemberUnknown(id),
         Err(AdminError::InvalidAddress(why)) => Message::InvalidAddress(why),
-        Err(AdminError::LearnerLags { id, behind, limit }) => Message::LearnerLags(pb::LearnerLags { id, behind, limit }),
+        Err(AdminError::LearnerLags { id, behind, limit }) => {
+            Message::LearnerLags(pb::LearnerLags { id, behind, limit })
+        }
         Err(AdminError::LastVoter(id)) => Message::LastVoter(id),
         Err(AdminError::NotAVoter(id)) => Message::NotAVoter(id),
         Err(AdminError::Busy) => Message::Busy(storage::Blank {}),

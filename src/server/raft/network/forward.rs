@@ -36,7 +36,10 @@ impl Forwarder<'_> {
         Some(self.pool.sender(self.to))
     }
 
-    async fn within<T>(&self, call: impl Future<Output = Result<Response<T>, Status>> + Send) -> Result<T, ForwardError> {
+    async fn within<T>(
+        &self,
+        call: impl Future<Output = Result<Response<T>, Status>> + Send,
+    ) -> Result<T, ForwardError> {
         match Runtime::timeout(self.deadline, call).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             Ok(Err(status)) => Err(forward_error(&status)),

@@ -2,7 +2,7 @@
 //!
 //! [`client`] is what openraft calls to reach a member, [`append`] the pipelined stream of the log within it, [`forward`] what
 //! the rest of the server asks of a member; [`service`] is the other end of all of them. [`pool`] holds the connections, [`listen`]
-//! the port.
+//! the port. [`vigil`] notices a leader that died.
 
 pub mod append;
 pub mod client;
@@ -11,6 +11,7 @@ pub mod forward;
 pub mod listen;
 pub mod pool;
 pub mod service;
+pub mod vigil;
 
 /// Bytes of a message between members. The largest is a batch of entries: [`super::log_store::REPLICATE_BYTES_MAX`], passed by at
 /// most one entry of requests of 2.1 MiB each that the proposer batches, and protobuf around them.

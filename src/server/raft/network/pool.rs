@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use openraft_rt::AsyncRuntime;
 use parking_lot::Mutex;
 use ringfence_proto::peer::{Sender, peer_client::PeerClient};
 use tonic::{
@@ -10,9 +11,12 @@ use tonic::{
 };
 
 use super::MESSAGE_BYTES_MAX;
+use crate::raft::runtime::Runtime;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a knock at a port may take; a closed one on a machine that lives answers at once.
+const KNOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// How often a connection is checked while it is used.
 #[cfg(not(madsim))]
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
@@ -54,6 +58,15 @@ impl Pool {
         Sender { cluster: self.inner.cluster, node: self.inner.node, to }
     }
 
+    /// The port at this address is surely closed: the machine answers that nobody listens.
+    pub async fn is_closed(&self, address: &str) -> bool {
+        let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else { return false };
+        match Runtime::timeout(KNOCK_TIMEOUT, endpoint.connect()).await {
+            Ok(Err(error)) => is_refused(&error),
+            Ok(Ok(_)) | Err(_) => false,
+        }
+    }
+
     /// A client on the connection to this address. The connection is made with the first request.
     ///
     /// # Errors
@@ -89,16 +102,12 @@ fn connect(address: &str) -> Result<Channel, Status> {
     Ok(endpoint.connect_lazy())
 }
 
-/// The request never left this node: the other's port is closed, or its address can't be found.
+/// The request never left this node: the other's port is closed.
 pub fn surely_not_sent(status: &Status) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(status);
-    while let Some(error) = source {
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && io.kind() == std::io::ErrorKind::ConnectionRefused
-        {
-            return true;
-        }
-        source = error.source();
-    }
-    false
+    std::error::Error::source(status).is_some_and(is_refused)
+}
+
+fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) || error.source().is_some_and(is_refused)
 }

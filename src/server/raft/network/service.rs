@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use ringfence_proto::{peer as pb, storage};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::convert;
+use super::{convert, vigil::Vigil};
 use crate::{
     raft::{
         Forwards, ProposeError, ReadIndexError,
@@ -36,6 +36,8 @@ pub struct PeerService {
     pub administrator: Administrator,
     /// The rest of the server.
     pub forwards: Arc<dyn Forwards>,
+    /// Watches over the leader.
+    pub vigil: Vigil,
     /// Ends the streams.
     pub stopping: Stopping,
 }
@@ -76,8 +78,10 @@ impl pb::peer_server::Peer for PeerService {
         let (cluster, node) = (self.cluster, self.node);
         let refused: Arc<Mutex<Option<Status>>> = Arc::default();
         let refusal = refused.clone();
+        let mut breaking = Breaking { leader: None, vigil: self.vigil.clone() };
         let convert = move |message: pb::AppendRequest| {
             check(cluster, node, message.sender.as_ref())?;
+            breaking.is_of(message.sender.map(|sender| sender.node));
             convert::append_request_from(message).map_err(|error| invalid(&error))
         };
         let requests = until_refused(request.into_inner(), convert, refusal);
@@ -188,13 +192,33 @@ impl pb::peer_server::Peer for PeerService {
     }
 }
 
+/// Goes with a stream of the leader's, and tells when it ends.
+struct Breaking {
+    leader: Option<u64>,
+    vigil: Vigil,
+}
+
+impl Breaking {
+    fn is_of(&mut self, leader: Option<u64>) {
+        self.leader = leader;
+    }
+}
+
+impl Drop for Breaking {
+    fn drop(&mut self) {
+        if let Some(leader) = self.leader {
+            self.vigil.broke_off(leader);
+        }
+    }
+}
+
 /// Ends a stream at the first message that is refused, and keeps the reason for the last word on the stream of answers.
 fn until_refused<T: Send + 'static>(
     messages: impl Stream<Item = Result<pb::AppendRequest, Status>> + Send + 'static,
-    convert: impl Fn(pb::AppendRequest) -> Result<T, Status> + Send + 'static,
+    mut convert: impl FnMut(pb::AppendRequest) -> Result<T, Status> + Send + 'static,
     refused: Arc<Mutex<Option<Status>>>,
 ) -> impl Stream<Item = T> + Send + 'static {
-    let converted = messages.map(move |message| message.and_then(&convert));
+    let converted = messages.map(move |message| message.and_then(&mut convert));
     converted.scan((), move |(), next| {
         let next = next.map_err(|status| *refused.lock() = Some(status)).ok();
         async move { next }

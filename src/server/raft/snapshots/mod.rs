@@ -87,7 +87,13 @@ impl Snapshots {
         }
         names.sort();
         let mut refused = Vec::new();
-        let inner = Inner { files: files.clone(), cluster, current: Mutex::default(), refused: Mutex::default(), unfinished: AtomicU64::new(0) };
+        let inner = Inner {
+            files: files.clone(),
+            cluster,
+            current: Mutex::default(),
+            refused: Mutex::default(),
+            unfinished: AtomicU64::new(0),
+        };
         let snapshots = Self { inner: Arc::new(inner) };
         for name in names.into_iter().rev() {
             let (mut input, bytes) = files.open(&name)?;
@@ -202,7 +208,9 @@ impl Snapshots {
 
     /// Removes what was refused, and all but the newest so many.
     fn prune(&self, keep: usize) -> io::Result<()> {
-        let Some(current) = self.inner.current.lock().as_ref().map(|current| current.name.clone()) else { return Ok(()) };
+        let Some(current) = self.inner.current.lock().as_ref().map(|current| current.name.clone()) else {
+            return Ok(());
+        };
         let refused = std::mem::take(&mut *self.inner.refused.lock());
         for name in refused.iter().filter(|name| **name != current) {
             self.inner.files.remove(name)?;

@@ -218,3 +218,50 @@ async fn leadership_is_watched_and_handed_over() {
     .await
     .expect("stopping without a leader takes for ever");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_leader_is_noticed_by_its_closed_connection() {
+    let mut plan = Plan::new(3, Disks::memory(3));
+    // Far beyond the patience of the test: only the closed connection can bring an election.
+    plan.election_timeout_ms = 10 * PATIENCE.as_millis() as u64;
+    let mut nodes = plan.start_cluster().await;
+    // The first election is the test's doing.
+    while !nodes.iter().any(|running| running.node.leadership().is_me) {
+        nodes[1].node.stand().await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let index = propose(&nodes, vec![put("a", "1")]).await;
+    same_everywhere(&nodes, index).await;
+    let at = leader(&nodes).await;
+    let gone = nodes.remove(at);
+    let id = gone.node.status().id;
+    for running in &nodes {
+        until("everyone follows", || running.node.leadership().leader == Some(id)).await;
+    }
+    gone.node.die().await;
+    let refused = nodes[0].node.forward_propose(id, vec![put("c", "3")], PATIENCE).await;
+    assert!(matches!(refused, Err(ForwardError::Unreachable(_))), "{refused:?}");
+    let index = propose(&nodes, vec![put("b", "2")]).await;
+    same_everywhere(&nodes, index).await;
+    for running in nodes {
+        running.node.die().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_stays_short_by_its_bytes() {
+    let mut plan = Plan::new(1, Disks::sled());
+    plan.snapshot_bytes = 1 << 20;
+    let nodes = plan.start_cluster().await;
+    for n in 0..200 {
+        propose(&nodes, vec![put(&format!("k{}", n % 7), vec![n as u8; 60_000])]).await;
+    }
+    until("the log is purged", || nodes[0].node.status().purged > 50).await;
+    for running in nodes {
+        running.stop().await;
+    }
+    let running = plan.start(1).await;
+    leader(std::slice::from_ref(&running)).await;
+    assert_eq!(value(&running, "k3"), Some(Bytes::from(vec![199; 60_000])));
+    running.stop().await;
+}

@@ -12,15 +12,16 @@ use super::harness::CLUSTER;
 use crate::{
     raft::{
         DataPlace, MemoryDisk, NodeSettings, disk, failure::Failure, log_store::LogStore, state_machine::StateMachine,
-        types::TypeConfig,
+        types::TypeConfig, upkeep::Growth,
     },
     replica::Replica,
 };
 
 fn build(data: DataPlace) -> (LogStore, StateMachine) {
     let settings = NodeSettings::new(CLUSTER, 1, ([127, 0, 0, 1], 0).into(), data);
-    let disk = disk::open(&settings, Arc::new(Failure::default())).unwrap();
-    let machine = StateMachine::new(Replica::new(), disk.snapshots, disk.log.clone());
+    let growth = Growth::new(u64::MAX);
+    let disk = disk::open(&settings, Arc::new(Failure::default()), growth.clone()).unwrap();
+    let machine = StateMachine::new(Replica::new(), disk.snapshots, disk.log.clone(), growth);
     (disk.log, machine)
 }
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ringfence_core::{
-    Command, Entry, Op, Put, Refusal, Reply, Request, Span, State, Txn,
+    Command, Entry, Op, Put, Refusal, Reply, Request, Span, Txn,
     query::{Range, Select, Stats},
 };
 use ringfence_proto::v1;
@@ -61,10 +61,6 @@ impl Running {
         // The rest of the server holds the node, and the node the rest.
         self.rest.node.lock().take();
     }
-
-    pub fn state(&self) -> State {
-        self.replica.state().1
-    }
 }
 
 /// Where the nodes keep their data.
@@ -110,6 +106,8 @@ pub struct Plan {
     pub addresses: Vec<SocketAddr>,
     pub snapshot_entries: u64,
     pub keep_entries: u64,
+    pub snapshot_bytes: u64,
+    pub election_timeout_ms: u64,
 }
 
 impl Plan {
@@ -117,7 +115,10 @@ impl Plan {
         // Bound together, so that all differ; free again when this returns.
         let sockets: Vec<_> = (0..nodes).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let addresses = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
-        Self { disks, addresses, snapshot_entries: 100_000, keep_entries: 10_000 }
+        // The machine of the tests may be busy: elections that come too early would only make them long.
+        let election_timeout_ms = 1000;
+        let (snapshot_entries, keep_entries, snapshot_bytes) = (100_000, 10_000, 64 << 20);
+        Self { disks, addresses, snapshot_entries, keep_entries, snapshot_bytes, election_timeout_ms }
     }
 
     pub fn settings(&self, id: u64) -> NodeSettings {
@@ -125,9 +126,9 @@ impl Plan {
         settings.client_address = format!("127.0.0.1:{}", 7000 + id);
         settings.snapshot_entries = self.snapshot_entries;
         settings.keep_entries = self.keep_entries;
-        // The machine of the tests may be busy: elections that come too early would only make them long.
-        settings.election_timeout_ms_min = 1000;
-        settings.election_timeout_ms_max = 2000;
+        settings.snapshot_bytes = self.snapshot_bytes;
+        settings.election_timeout_ms_min = self.election_timeout_ms;
+        settings.election_timeout_ms_max = 2 * self.election_timeout_ms;
         settings
     }
 

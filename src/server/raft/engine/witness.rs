@@ -1,0 +1,81 @@
+//! A witness beside the database, which tells a torn tail from damage.
+//!
+//! sled takes the first broken record of its log for the end of what was written: after a power cut it usually is. But a record that
+//! was durable and rots later looks the same, and everything after it would be gone without a word. So each sync has a
+//! number, which is written in the database with what it makes durable, and here afterwards. A database whose number is below the one here
+//! lacks something that was durable: it is damaged.
+//!
+//! The file itself is never synced. After a power cut it may be older than the database, and finds less; it is never newer.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+/// The number, and its checksum.
+const BYTES: usize = 12;
+
+/// The file with the number of the last sync.
+pub struct Witness {
+    file: File,
+    path: PathBuf,
+}
+
+impl Witness {
+    /// Opens the witness of the database in this directory, or makes it: a file beside it.
+    ///
+    /// # Errors
+    /// If the file can't be opened.
+    pub fn open(database: &Path) -> io::Result<Self> {
+        let mut name = database.as_os_str().to_owned();
+        name.push(".synced");
+        let path = PathBuf::from(name);
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
+        Ok(Self { file, path })
+    }
+
+    /// Holds the database's number against this one.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] if the database's is smaller.
+    pub fn check(&self, database: u64) -> io::Result<()> {
+        match self.read()? {
+            Some(number) if number > database => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "the log ends with sync {database}, and {} says that sync {number} was durable: a record in between is \
+                     damaged, and what follows it can't be read",
+                    self.path.display()
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that this sync is durable.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn note(&self, number: u64) -> io::Result<()> {
+        let mut bytes = [0; BYTES];
+        let (head, tail) = bytes.split_at_mut(8);
+        head.copy_from_slice(&number.to_be_bytes());
+        tail.copy_from_slice(&crc32fast::hash(head).to_be_bytes());
+        self.file.write_all_at(&bytes, 0)
+    }
+
+    /// The number; `None` if there is none, or a power cut left half of it.
+    fn read(&self) -> io::Result<Option<u64>> {
+        let mut bytes = [0; BYTES];
+        match self.file.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+        let number = bytes
+            .split_first_chunk::<8>()
+            .and_then(|(head, tail)| (crc32fast::hash(head).to_be_bytes() == tail).then(|| u64::from_be_bytes(*head)));
+        Ok(number)
+    }
+}
