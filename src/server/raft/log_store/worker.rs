@@ -251,6 +251,9 @@ impl Storage {
         let Self::Inline(worker) = self;
         if let Some(worker) = worker.lock().as_mut() {
             worker.run(vec![job]);
+            while worker.has_more() {
+                worker.run(Vec::new());
+            }
         }
     }
 
