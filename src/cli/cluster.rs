@@ -125,7 +125,7 @@ fn member_row(member: &MemberStatus, leader: Option<u64>) -> Vec<String> {
     if !member.reachable {
         return vec![id.to_string(), "unreachable".to_owned(), address];
     }
-    let uptime = duration(u64::try_from(member.uptime.as_secs()).unwrap_or(0).saturating_mul(1000));
+    let uptime = duration(member.uptime.as_secs().saturating_mul(1000));
     vec![
         id.to_string(),
         role(leader == Some(id), member.member.voter).to_owned(),
