@@ -36,19 +36,13 @@ fn main() -> ExitCode {
             }
         }
     }
-    if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 #[cfg(not(madsim))]
 fn main() -> ExitCode {
     let Arguments { seed, .. } = Arguments::parse();
     eprintln!("This program was built for the real world, and has nothing to simulate with.");
-    eprintln!(
-        "Run `scripts/simulate --seed {seed}`: it builds the same sources with RUSTFLAGS=\"--cfg madsim\"."
-    );
+    eprintln!("Run `scripts/simulate --seed {seed}`: it builds the same sources with RUSTFLAGS=\"--cfg madsim\".");
     ExitCode::from(2)
 }

@@ -35,9 +35,7 @@ pub async fn leader_is_cut_off() -> Result<(), String> {
     let (cut_off, rest) = ((&[old][..], &[INSIDE][..]), (&others[..], &[OUTSIDE][..]));
     world.cut(cut_off, rest);
     info!(server = old, "cut off");
-    let refused = world
-        .on_client(INSIDE, nothing_is_acknowledged(old))
-        .await?;
+    let refused = world.on_client(INSIDE, nothing_is_acknowledged(old)).await?;
     let new = world.on_client(ABOVE, agreed(others.clone(), old)).await?;
     info!(leader = new, "elected");
     let outside = world.on_client(OUTSIDE, during(outside)).await?;
@@ -62,11 +60,7 @@ async fn agreed(servers: Vec<u64>, not: u64) -> Result<u64, String> {
             leaders.push(status(*id).await?.leader);
         }
         match leaders.first() {
-            Some(Some(leader))
-                if *leader != not && leaders.iter().all(|other| *other == Some(*leader)) =>
-            {
-                Ok(*leader)
-            }
+            Some(Some(leader)) if *leader != not && leaders.iter().all(|other| *other == Some(*leader)) => Ok(*leader),
             _ => Err(format!("they follow {leaders:?}")),
         }
     })
@@ -76,12 +70,7 @@ async fn agreed(servers: Vec<u64>, not: u64) -> Result<u64, String> {
 async fn before(servers: Vec<u64>) -> Result<Outside, String> {
     let client = client(&servers, DEADLINE)?;
     client.kv().put("before", "x").await.map_err(said)?;
-    let guard = client
-        .lock("lock")
-        .ttl(Duration::from_secs(30))
-        .acquire()
-        .await
-        .map_err(said)?;
+    let guard = client.lock("lock").ttl(Duration::from_secs(30)).acquire().await.map_err(said)?;
     fenced(&client, guard.token(), "first").await?;
     info!(token = guard.token(), "locked");
     Ok(Outside { client, guard })
@@ -94,24 +83,15 @@ async fn nothing_is_acknowledged(old: u64) -> Result<bool, String> {
     info!(result = ?written.as_ref().err(), "write on the old leader");
     let refused = match written {
         Ok(done) => {
-            return Err(format!(
-                "a leader without a majority acknowledged revision {}",
-                done.revision
-            ));
+            return Err(format!("a leader without a majority acknowledged revision {}", done.revision));
         }
         Err(Error::Unavailable { .. } | Error::Refused { .. }) => true,
         Err(_) => false,
     };
     if let Ok(read) = client.kv().get("before").await {
-        return Err(format!(
-            "a leader without a majority answered a linearizable read: {read:?}"
-        ));
+        return Err(format!("a leader without a majority answered a linearizable read: {read:?}"));
     }
-    let stale = client
-        .kv()
-        .get_with(GetOptions::key("before").stale())
-        .await
-        .map_err(said)?;
+    let stale = client.kv().get_with(GetOptions::key("before").stale()).await.map_err(said)?;
     if stale.kvs.is_empty() {
         return Err("what was there before the cut can't be read as it was".to_owned());
     }
@@ -122,9 +102,7 @@ async fn during(outside: Outside) -> Result<Outside, String> {
     let Outside { client, guard } = &outside;
     client.kv().put("during", "x").await.map_err(said)?;
     if !guard.is_valid() {
-        return Err(
-            "the lock was lost, though a majority was there and its session is long".to_owned(),
-        );
+        return Err("the lock was lost, though a majority was there and its session is long".to_owned());
     }
     fenced(client, guard.token(), "second").await?;
     let taken = client.lock("lock").try_acquire().await;
@@ -159,9 +137,7 @@ async fn after(outside: Outside, refused: bool) -> Result<(), String> {
 }
 
 async fn fenced(client: &Client, token: u64, value: &str) -> Result<(), String> {
-    let txn = Txn::new()
-        .when_holds("lock", token)
-        .then(Op::put("register", value));
+    let txn = Txn::new().when_holds("lock", token).then(Op::put("register", value));
     match client.kv().txn(txn).await.map_err(said)? {
         done if done.succeeded => Ok(()),
         _ => Err(format!("token {token} is not the owner's")),

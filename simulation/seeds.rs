@@ -7,10 +7,7 @@ use std::process::{Command, Output};
 const SEEDS: u64 = 5;
 
 fn simulation(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_simulation"))
-        .args(arguments)
-        .output()
-        .expect("the program runs")
+    Command::new(env!("CARGO_BIN_EXE_simulation")).args(arguments).output().expect("the program runs")
 }
 
 #[cfg(madsim)]
@@ -22,19 +19,11 @@ fn the_same_seed_gives_the_same_trace_in_another_process() {
         let run = || {
             let output = simulation(&["--seed", &seed]);
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(
-                output.status.success(),
-                "{text}\n{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
             text
         };
         let first = run();
-        assert_eq!(
-            first,
-            run(),
-            "two processes with seed {seed} took different steps"
-        );
+        assert_eq!(first, run(), "two processes with seed {seed} took different steps");
         traces.insert(first);
     }
     assert_eq!(traces.len() as u64, SEEDS, "another seed is another world");

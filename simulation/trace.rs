@@ -37,25 +37,14 @@ impl Trace {
     /// An empty one. With `print` each line goes to standard error, too.
     #[must_use]
     pub fn new(print: bool) -> Self {
-        let inner = Inner {
-            print,
-            lines: AtomicU64::new(0),
-            spans: AtomicU64::new(0),
-            hash: Mutex::new(Xxh3::new()),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        let inner = Inner { print, lines: AtomicU64::new(0), spans: AtomicU64::new(0), hash: Mutex::new(Xxh3::new()) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Hash of all lines so far.
     #[must_use]
     pub fn hash(&self) -> u64 {
-        self.inner
-            .hash
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .digest()
+        self.inner.hash.lock().unwrap_or_else(PoisonError::into_inner).digest()
     }
 
     /// How many lines so far.
@@ -66,11 +55,7 @@ impl Trace {
 
     fn add(&self, line: &str) {
         self.inner.lines.fetch_add(1, Ordering::Relaxed);
-        let mut hash = self
-            .inner
-            .hash
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut hash = self.inner.hash.lock().unwrap_or_else(PoisonError::into_inner);
         hash.update(line.as_bytes());
         hash.update(b"\n");
         if self.inner.print {
@@ -83,9 +68,7 @@ impl Subscriber for Trace {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= Level::DEBUG
             && metadata.is_event()
-            && TARGETS
-                .iter()
-                .any(|target| metadata.target().starts_with(target))
+            && TARGETS.iter().any(|target| metadata.target().starts_with(target))
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -97,15 +80,9 @@ impl Subscriber for Trace {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let elapsed = madsim::time::TimeHandle::try_current()
-            .map(|time| time.elapsed())
-            .unwrap_or_default();
-        let mut line = format!(
-            "{:12.6} {:5} {}:",
-            elapsed.as_secs_f64(),
-            event.metadata().level(),
-            event.metadata().target()
-        );
+        let elapsed = madsim::time::TimeHandle::try_current().map(|time| time.elapsed()).unwrap_or_default();
+        let mut line =
+            format!("{:12.6} {:5} {}:", elapsed.as_secs_f64(), event.metadata().level(), event.metadata().target());
         event.record(&mut Words(&mut line));
         self.add(&line);
     }

@@ -38,16 +38,9 @@ impl World {
         let handle = Handle::current();
         let servers = (1..=SERVERS).map(|id| server(&handle, id)).collect();
         let machine = |index: u8| {
-            handle
-                .create_node()
-                .name(format!("client {index}"))
-                .ip(Ipv4Addr::new(10, 0, 1, index).into())
-                .build()
+            handle.create_node().name(format!("client {index}")).ip(Ipv4Addr::new(10, 0, 1, index).into()).build()
         };
-        Self {
-            servers,
-            clients: (1..=clients).map(machine).collect(),
-        }
+        Self { servers, clients: (1..=clients).map(machine).collect() }
     }
 
     /// Runs something on a client's machine (1 and up), and waits for it.
@@ -92,11 +85,7 @@ impl World {
     fn machines(&self, servers: &[u64], clients: &[usize]) -> Vec<madsim::task::NodeId> {
         let server = |id: &u64| self.servers.get(*id as usize - 1).map(NodeHandle::id);
         let client = |machine: &usize| self.clients.get(machine - 1).map(NodeHandle::id);
-        servers
-            .iter()
-            .filter_map(server)
-            .chain(clients.iter().filter_map(client))
-            .collect()
+        servers.iter().filter_map(server).chain(clients.iter().filter_map(client)).collect()
     }
 }
 
@@ -105,13 +94,8 @@ impl World {
 /// # Errors
 /// If the client can't be made.
 pub fn client(servers: &[u64], deadline: Duration) -> Result<Client, String> {
-    let endpoints = servers
-        .iter()
-        .map(|id| format!("http://{}", address(*id, CLIENT_PORT)));
-    Client::builder(endpoints)
-        .deadline(deadline)
-        .build()
-        .map_err(|error| error.to_string())
+    let endpoints = servers.iter().map(|id| format!("http://{}", address(*id, CLIENT_PORT)));
+    Client::builder(endpoints).deadline(deadline).build().map_err(|error| error.to_string())
 }
 
 /// What a server says of itself.
@@ -119,26 +103,16 @@ pub fn client(servers: &[u64], deadline: Duration) -> Result<Client, String> {
 /// # Errors
 /// If it doesn't answer.
 pub async fn status(id: u64) -> Result<MemberStatus, String> {
-    let asked = client(&[id], Duration::from_secs(2))?
-        .cluster()
-        .status(true)
-        .await;
+    let asked = client(&[id], Duration::from_secs(2))?.cluster().status(true).await;
     let status = asked.map_err(|error| error.to_string())?;
-    status
-        .members
-        .into_iter()
-        .next()
-        .ok_or_else(|| "a status without a member".to_owned())
+    status.members.into_iter().next().ok_or_else(|| "a status without a member".to_owned())
 }
 
 /// Looks again and again, until `look` gives something.
 ///
 /// # Errors
 /// After a minute of simulated time, with what the last look said.
-pub async fn until<T>(
-    what: &str,
-    mut look: impl AsyncFnMut() -> Result<T, String>,
-) -> Result<T, String> {
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> Result<T, String> {
     let time = madsim::time::TimeHandle::current();
     let begun = time.elapsed();
     loop {
@@ -147,20 +121,14 @@ pub async fn until<T>(
             Err(last) => last,
         };
         if time.elapsed() - begun > PATIENCE {
-            return Err(format!(
-                "waited {PATIENCE:?} for {what}; the last look said: {last}"
-            ));
+            return Err(format!("waited {PATIENCE:?} for {what}; the last look said: {last}"));
         }
         madsim::time::sleep(POLL).await;
     }
 }
 
 fn server(handle: &Handle, id: u64) -> NodeHandle {
-    let node = handle
-        .create_node()
-        .name(format!("server {id}"))
-        .ip(ip(id))
-        .build();
+    let node = handle.create_node().name(format!("server {id}")).ip(ip(id)).build();
     let disk = MemoryDisk::new();
     node.spawn(async move {
         let settings = settings(id, disk);
@@ -175,13 +143,7 @@ fn server(handle: &Handle, id: u64) -> NodeHandle {
 
 fn settings(id: u64, disk: MemoryDisk) -> Settings {
     let place = DataPlace::Memory(disk);
-    let mut settings = Settings::new(
-        "simulated",
-        id,
-        address(id, CLIENT_PORT),
-        address(id, PEER_PORT),
-        place,
-    );
+    let mut settings = Settings::new("simulated", id, address(id, CLIENT_PORT), address(id, PEER_PORT), place);
     settings.members = (1..=SERVERS).map(member).collect();
     settings
 }

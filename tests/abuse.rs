@@ -29,9 +29,7 @@ async fn bytes_that_are_no_protocol() {
     let monster = b"\xff\xff\xff\x01\x05\0\0\0\x01";
     let junk = [
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
-        (0..65_536_u32)
-            .map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect(),
+        (0..65_536_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect(),
         [PREFACE, settings, &[0xff; 4096]].concat(),
         [PREFACE, settings, monster].concat(),
         vec![],
@@ -46,47 +44,25 @@ async fn bytes_that_are_no_protocol() {
             let _ = within("the server to hang up", socket.read_to_end(&mut answer)).await;
         }
     }
-    let not_protobuf =
-        bytes::Bytes::from_static(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
-    for path in [
-        "/ringfence.v1.Kv/Put",
-        "/ringfence.v1.Lock/Acquire",
-        "/ringfence.v1.Session/Open",
-    ] {
+    let not_protobuf = bytes::Bytes::from_static(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff");
+    for path in ["/ringfence.v1.Kv/Put", "/ringfence.v1.Lock/Acquire", "/ringfence.v1.Session/Open"] {
         let status = call(&node, path, not_protobuf.clone()).await.unwrap_err();
-        assert!(
-            matches!(status.code(), Code::Internal | Code::InvalidArgument),
-            "{path}: {status:?}"
-        );
+        assert!(matches!(status.code(), Code::Internal | Code::InvalidArgument), "{path}: {status:?}");
     }
-    let status = call(&node, "/ringfence.v1.Kv/Nonsense", bytes::Bytes::new())
-        .await
-        .unwrap_err();
+    let status = call(&node, "/ringfence.v1.Kv/Nonsense", bytes::Bytes::new()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
 
     assert_eq!(node.get("k").await.unwrap().as_deref(), Some("v"));
     let after = node.status().await.unwrap();
-    assert_eq!(
-        (after.revision, after.state_hash),
-        (before.revision, before.state_hash)
-    );
+    assert_eq!((after.revision, after.state_hash), (before.revision, before.state_hash));
 }
 
 /// Sends these very bytes as a request.
-async fn call(
-    node: &Raw,
-    path: &'static str,
-    message: bytes::Bytes,
-) -> Result<bytes::Bytes, Status> {
+async fn call(node: &Raw, path: &'static str, message: bytes::Bytes) -> Result<bytes::Bytes, Status> {
     let mut grpc = tonic::client::Grpc::new(node.channel.clone());
-    grpc.ready()
-        .await
-        .map_err(|error| Status::unknown(error.to_string()))?;
+    grpc.ready().await.map_err(|error| Status::unknown(error.to_string()))?;
     let path = path.parse().map_err(|_| Status::internal("no path"))?;
-    Ok(grpc
-        .unary(tonic::Request::new(message), path, Verbatim)
-        .await?
-        .into_inner())
+    Ok(grpc.unary(tonic::Request::new(message), path, Verbatim).await?.into_inner())
 }
 
 /// Takes bytes for messages as they are.
@@ -109,11 +85,7 @@ impl codec::Codec for Verbatim {
 impl codec::Encoder for Verbatim {
     type Item = bytes::Bytes;
     type Error = Status;
-    fn encode(
-        &mut self,
-        item: bytes::Bytes,
-        buffer: &mut codec::EncodeBuf<'_>,
-    ) -> Result<(), Status> {
+    fn encode(&mut self, item: bytes::Bytes, buffer: &mut codec::EncodeBuf<'_>) -> Result<(), Status> {
         bytes::BufMut::put(buffer, item);
         Ok(())
     }
@@ -122,10 +94,7 @@ impl codec::Encoder for Verbatim {
 impl codec::Decoder for Verbatim {
     type Item = bytes::Bytes;
     type Error = Status;
-    fn decode(
-        &mut self,
-        buffer: &mut codec::DecodeBuf<'_>,
-    ) -> Result<Option<bytes::Bytes>, Status> {
+    fn decode(&mut self, buffer: &mut codec::DecodeBuf<'_>) -> Result<Option<bytes::Bytes>, Status> {
         let length = bytes::Buf::remaining(buffer);
         Ok(Some(bytes::Buf::copy_to_bytes(buffer, length)))
     }
@@ -151,38 +120,20 @@ async fn watches_that_nobody_reads() {
     let value = "v".repeat(VALUE_BYTES);
     let mut read = 0;
     for index in 0..WRITES {
-        let header = node
-            .put(&format!("w/{}", index % 7), &value)
-            .await
-            .unwrap()
-            .header
-            .unwrap();
+        let header = node.put(&format!("w/{}", index % 7), &value).await.unwrap().header.unwrap();
         assert_eq!(header.revision, index as u64 + 1);
         while read < index {
             read += count(&within("an event", reader.message()).await.unwrap().unwrap());
         }
     }
     let resident = resident_bytes(&world);
-    assert!(
-        resident < RESIDENT_BYTES_MAX,
-        "the server takes {resident} bytes"
-    );
+    assert!(resident < RESIDENT_BYTES_MAX, "the server takes {resident} bytes");
     // History is compacted away under the slow ones. They are told so, after what they got in order.
-    node.kv
-        .compact(CompactRequest {
-            revision: WRITES as u64,
-        })
-        .await
-        .unwrap();
+    node.kv.compact(CompactRequest { revision: WRITES as u64 }).await.unwrap();
     for (_requests, mut responses) in unread {
         let mut next = 1;
         loop {
-            match within("what a slow watch gets", responses.message())
-                .await
-                .unwrap()
-                .unwrap()
-                .response
-            {
+            match within("what a slow watch gets", responses.message()).await.unwrap().unwrap().response {
                 Some(Response::Events(batch)) => {
                     for event in batch.events {
                         assert_eq!(event.kv.unwrap().mod_revision, next);
@@ -191,15 +142,8 @@ async fn watches_that_nobody_reads() {
                 }
                 Some(Response::Canceled(canceled)) => {
                     let reason = canceled.reason();
-                    let clear = [
-                        watch_canceled::Reason::Slow,
-                        watch_canceled::Reason::Compacted,
-                    ]
-                    .contains(&reason);
-                    assert!(
-                        clear && canceled.compacted_revision == WRITES as u64,
-                        "{canceled:?}"
-                    );
+                    let clear = [watch_canceled::Reason::Slow, watch_canceled::Reason::Compacted].contains(&reason);
+                    assert!(clear && canceled.compacted_revision == WRITES as u64, "{canceled:?}");
                     assert_eq!(canceled.next_revision, next, "it is told where it stands");
                     break;
                 }
@@ -211,67 +155,34 @@ async fn watches_that_nobody_reads() {
     assert_eq!(text(&node.list("w/0").await.unwrap().kvs[0].key), "w/0");
 }
 
-type Watching = (
-    tokio::sync::mpsc::Sender<WatchRequest>,
-    tonic::Streaming<WatchResponse>,
-);
+type Watching = (tokio::sync::mpsc::Sender<WatchRequest>, tonic::Streaming<WatchResponse>);
 
 /// A watch of everything under `w/`, of which the first answer was read.
 async fn watch(node: &mut Raw) -> Watching {
     let (requests, receiver) = tokio::sync::mpsc::channel(1);
-    let create = WatchCreate {
-        watch_id: 1,
-        key: bytes("w/"),
-        prefix: true,
-        ..Default::default()
-    };
-    requests
-        .send(WatchRequest {
-            request: Some(Request::Create(create)),
-        })
-        .await
-        .unwrap();
+    let create = WatchCreate { watch_id: 1, key: bytes("w/"), prefix: true, ..Default::default() };
+    requests.send(WatchRequest { request: Some(Request::Create(create)) }).await.unwrap();
     let receiver = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let mut responses = node.watch.watch(receiver).await.unwrap().into_inner();
-    let first = within("the watch to be there", responses.message())
-        .await
-        .unwrap()
-        .unwrap();
-    assert!(
-        matches!(first.response, Some(Response::Created(_))),
-        "{first:?}"
-    );
+    let first = within("the watch to be there", responses.message()).await.unwrap().unwrap();
+    assert!(matches!(first.response, Some(Response::Created(_))), "{first:?}");
     (requests, responses)
 }
 
 fn count(message: &WatchResponse) -> usize {
-    if let Some(Response::Events(batch)) = &message.response {
-        batch.events.len()
-    } else {
-        0
-    }
+    if let Some(Response::Events(batch)) = &message.response { batch.events.len() } else { 0 }
 }
 
 /// What the server's process has in memory.
 fn resident_bytes(world: &World) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", world.pid(1))).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        * 1024
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// Files that the server's process has open, sockets included.
 fn open_files(world: &World) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", world.pid(1)))
-        .unwrap()
-        .count()
+    fs::read_dir(format!("/proc/{}/fd", world.pid(1))).unwrap().count()
 }
 
 #[tokio::test]
@@ -290,13 +201,9 @@ async fn ten_thousand_connections_opened_and_dropped() {
         }
         let address = address.clone();
         open.spawn(async move {
-            let mut socket = within("a connection", TcpStream::connect(address))
-                .await
-                .unwrap();
+            let mut socket = within("a connection", TcpStream::connect(address)).await.unwrap();
             // Some say hello, some begin to, some say nothing.
-            let _ = socket
-                .write_all(&PREFACE[..index % (PREFACE.len() + 1)])
-                .await;
+            let _ = socket.write_all(&PREFACE[..index % (PREFACE.len() + 1)]).await;
         });
     }
     while let Some(done) = open.join_next().await {
@@ -304,11 +211,7 @@ async fn ten_thousand_connections_opened_and_dropped() {
     }
     until("the server to let go of them", async || {
         let now = open_files(&world);
-        if now <= before + 10 {
-            Ok(())
-        } else {
-            Err((before, now))
-        }
+        if now <= before + 10 { Ok(()) } else { Err((before, now)) }
     })
     .await;
     assert_eq!(node.get("k").await.unwrap().as_deref(), Some("v"));

@@ -23,9 +23,7 @@ struct Cli {
 
 impl Cli {
     fn of(world: &World) -> Self {
-        Self {
-            endpoints: world.endpoints().join(","),
-        }
+        Self { endpoints: world.endpoints().join(",") }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -35,18 +33,12 @@ impl Cli {
                 command.env_remove(name);
             }
         }
-        command
-            .env("RINGFENCE_ENDPOINTS", &self.endpoints)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        command.env("RINGFENCE_ENDPOINTS", &self.endpoints).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
     async fn run(&self, arguments: &[&str]) -> Output {
-        within("the command line to end", self.command(arguments).output())
-            .await
-            .unwrap()
+        within("the command line to end", self.command(arguments).output()).await.unwrap()
     }
 
     /// What a successful command prints.
@@ -59,9 +51,7 @@ impl Cli {
     /// The objects that a successful command prints with `--json`.
     async fn objects(&self, arguments: &[&str]) -> Vec<Value> {
         let text = self.text(&[&["--json"], arguments].concat()).await;
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     async fn object(&self, arguments: &[&str]) -> Value {
@@ -73,35 +63,20 @@ impl Cli {
     /// Checks the exit code of a command that fails, and gives its reason.
     async fn fails(&self, code: i32, arguments: &[&str]) -> Value {
         let output = self.run(&[&["--json"], arguments].concat()).await;
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{arguments:?}: {output:?}"
-        );
-        text(&output.stderr)
-            .lines()
-            .last()
-            .and_then(|line| serde_json::from_str(line).ok())
-            .unwrap_or(Value::Null)
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        text(&output.stderr).lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null)
     }
 
     /// Starts a command that runs on, and reads its objects.
     fn start(&self, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
-        let mut child = self
-            .command(&[&["--json"], arguments].concat())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = self.command(&[&["--json"], arguments].concat()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         (child, lines)
     }
 }
 
 async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
-    let line = within("a line", lines.next_line())
-        .await
-        .unwrap()
-        .expect("a further line");
+    let line = within("a line", lines.next_line()).await.unwrap().expect("a further line");
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
 }
 
@@ -109,50 +84,21 @@ async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
 async fn keys_and_transactions() {
     let world = World::start(1).await;
     let cli = Cli::of(&world);
-    assert_eq!(
-        cli.object(&["kv", "put", "a/1", "one"]).await["revision"],
-        1
-    );
+    assert_eq!(cli.object(&["kv", "put", "a/1", "one"]).await["revision"], 1);
     cli.text(&["kv", "put", "a/2", "two"]).await;
     assert_eq!(cli.text(&["kv", "get", "a/1", "--raw"]).await, "one");
-    assert_eq!(
-        cli.fails(3, &["kv", "get", "nothing"]).await["exit_code"],
-        3
-    );
-    let keys: Vec<Value> = cli
-        .objects(&["kv", "list", "a/"])
-        .await
-        .into_iter()
-        .map(|mut kv| kv["key"].take())
-        .collect();
+    assert_eq!(cli.fails(3, &["kv", "get", "nothing"]).await["exit_code"], 3);
+    let keys: Vec<Value> =
+        cli.objects(&["kv", "list", "a/"]).await.into_iter().map(|mut kv| kv["key"].take()).collect();
     assert_eq!(keys, ["a/1", "a/2"]);
-    let txn = [
-        "kv",
-        "txn",
-        "--if",
-        "version(a/1)=1",
-        "--then",
-        "put a/1 uno",
-        "--then",
-        "delete a/2",
-    ];
+    let txn = ["kv", "txn", "--if", "version(a/1)=1", "--then", "put a/1 uno", "--then", "delete a/2"];
     assert_eq!(cli.object(&txn).await["succeeded"], true);
-    assert_eq!(
-        cli.run(&txn).await.status.code(),
-        Some(3),
-        "it doesn't hold a second time"
-    );
+    assert_eq!(cli.run(&txn).await.status.code(), Some(3), "it doesn't hold a second time");
     let history = cli.objects(&["kv", "history", "a/2"]).await;
     assert_eq!(history.len(), 2, "{history:?}");
-    assert_eq!(
-        cli.object(&["kv", "delete", "a/", "--prefix"]).await["deleted"],
-        1
-    );
+    assert_eq!(cli.object(&["kv", "delete", "a/", "--prefix"]).await["deleted"], 1);
     assert!(cli.objects(&["kv", "list"]).await.is_empty());
-    assert_eq!(
-        cli.fails(1, &["kv", "put", &"k".repeat(5000), ""]).await["error"],
-        "LIMIT_EXCEEDED"
-    );
+    assert_eq!(cli.fails(1, &["kv", "put", &"k".repeat(5000), ""]).await["error"], "LIMIT_EXCEEDED");
     cli.fails(2, &["kv", "put"]).await;
     cli.fails(2, &["no", "such", "thing"]).await;
 }
@@ -163,17 +109,9 @@ async fn watching() {
     let cli = Cli::of(&world);
     cli.text(&["kv", "put", "w/a", "1"]).await;
     cli.text(&["kv", "put", "w/a", "2"]).await;
-    let past = cli
-        .objects(&["watch", "w/", "--from", "1", "--count", "2"])
-        .await;
-    let told: Vec<_> = past
-        .iter()
-        .map(|event| (event["event"].clone(), event["value"].clone()))
-        .collect();
-    assert_eq!(
-        told,
-        [(json!("put"), json!("1")), (json!("put"), json!("2"))]
-    );
+    let past = cli.objects(&["watch", "w/", "--from", "1", "--count", "2"]).await;
+    let told: Vec<_> = past.iter().map(|event| (event["event"].clone(), event["value"].clone())).collect();
+    assert_eq!(told, [(json!("put"), json!("1")), (json!("put"), json!("2"))]);
 
     let (mut child, mut lines) = cli.start(&["watch", "w/", "--snapshot", "--count", "1"]);
     assert_eq!(next(&mut lines).await["event"], "snapshot_start");
@@ -181,25 +119,12 @@ async fn watching() {
     assert_eq!(next(&mut lines).await["event"], "snapshot_end");
     cli.text(&["kv", "delete", "w/a"]).await;
     let event = next(&mut lines).await;
-    assert_eq!(
-        (&event["event"], &event["key"]),
-        (&json!("delete"), &json!("w/a"))
-    );
-    assert!(
-        within("the watch to end", child.wait())
-            .await
-            .unwrap()
-            .success()
-    );
+    assert_eq!((&event["event"], &event["key"]), (&json!("delete"), &json!("w/a")));
+    assert!(within("the watch to end", child.wait()).await.unwrap().success());
 
     cli.text(&["kv", "compact", "3"]).await;
     let reason = cli.fails(1, &["watch", "w/", "--from", "1"]).await;
-    assert!(
-        reason["message"]
-            .as_str()
-            .is_some_and(|words| words.contains("compacted")),
-        "{reason}"
-    );
+    assert!(reason["message"].as_str().is_some_and(|words| words.contains("compacted")), "{reason}");
 }
 
 #[tokio::test]
@@ -208,73 +133,33 @@ async fn a_command_runs_while_the_lock_is_held() {
     let cli = Cli::of(&world);
     let run = |rest: &[&'static str]| [&["lock", "run", "l", "--"], rest].concat();
     let script = "test $RINGFENCE_LOCK = l && echo $RINGFENCE_TOKEN";
-    let first: u64 = cli
-        .text(&run(&["sh", "-c", script]))
-        .await
-        .trim()
-        .parse()
-        .unwrap();
-    let second: u64 = cli
-        .text(&run(&["sh", "-c", script]))
-        .await
-        .trim()
-        .parse()
-        .unwrap();
+    let first: u64 = cli.text(&run(&["sh", "-c", script])).await.trim().parse().unwrap();
+    let second: u64 = cli.text(&run(&["sh", "-c", script])).await.trim().parse().unwrap();
     assert!(second > first);
-    assert_eq!(
-        cli.run(&run(&["sh", "-c", "exit 7"])).await.status.code(),
-        Some(7),
-        "the command's own code"
-    );
-    assert_eq!(
-        cli.run(&run(&["sh", "-c", "kill -9 $$"]))
-            .await
-            .status
-            .code(),
-        Some(137)
-    );
-    assert_eq!(
-        cli.run(&run(&["/no/such/program"])).await.status.code(),
-        Some(127)
-    );
-    assert_eq!(
-        cli.run(&run(&["/etc/hostname"])).await.status.code(),
-        Some(126)
-    );
+    assert_eq!(cli.run(&run(&["sh", "-c", "exit 7"])).await.status.code(), Some(7), "the command's own code");
+    assert_eq!(cli.run(&run(&["sh", "-c", "kill -9 $$"])).await.status.code(), Some(137));
+    assert_eq!(cli.run(&run(&["/no/such/program"])).await.status.code(), Some(127));
+    assert_eq!(cli.run(&run(&["/"])).await.status.code(), Some(126));
 
     // Held by one: not granted to another within its wait, nor at once.
     let (mut holder, mut lines) = cli.start(&["lock", "acquire", "l"]);
     let held = next(&mut lines).await;
     assert_eq!(held["event"], "acquired");
     let session = held["session"].as_str().unwrap().to_owned();
-    let waiting = cli
-        .run(&["lock", "run", "l", "--wait", "100ms", "--", "true"])
-        .await;
+    let waiting = cli.run(&["lock", "run", "l", "--wait", "100ms", "--", "true"]).await;
     assert_eq!(waiting.status.code(), Some(74), "{waiting:?}");
     cli.fails(74, &["lock", "try", "l"]).await;
     let shown = cli.object(&["lock", "show", "l"]).await;
-    assert_eq!(
-        (&shown["owners"][0]["session"], &shown["waiting"]),
-        (&json!(session), &json!(0))
-    );
+    assert_eq!((&shown["owners"][0]["session"], &shown["waiting"]), (&json!(session), &json!(0)));
     assert_eq!(cli.objects(&["lock", "list"]).await[0]["name"], "l");
-    assert_eq!(
-        cli.object(&["session", "show", &session]).await["session"],
-        json!(session)
-    );
+    assert_eq!(cli.object(&["session", "show", &session]).await["session"], json!(session));
 
     // Its session is closed by an operator: it says that it lost the lock.
-    assert_eq!(
-        cli.object(&["session", "close", &session]).await["deleted"],
-        1
-    );
+    assert_eq!(cli.object(&["session", "close", &session]).await["deleted"], 1);
     let status = within("the holder to notice", holder.wait()).await.unwrap();
     assert_eq!(status.code(), Some(75));
     cli.fails(3, &["session", "show", &session]).await;
-    assert!(
-        cli.objects(&["session", "list"]).await.is_empty(),
-        "no command leaves a session behind"
-    );
+    assert!(cli.objects(&["session", "list"]).await.is_empty(), "no command leaves a session behind");
 }
 
 #[tokio::test]
@@ -283,29 +168,16 @@ async fn a_command_whose_lock_is_lost_is_stopped() {
     let cli = Cli::of(&world);
     // It minds neither TERM nor anything else, so that only KILL ends it.
     let script = "trap '' TERM; echo '{\"token\":'$RINGFENCE_TOKEN',\"pid\":'$$'}'; while :; do sleep 1; done";
-    let (mut child, mut lines) = cli.start(&[
-        "lock", "run", "l", "--grace", "100ms", "--", "sh", "-c", script,
-    ]);
+    let (mut child, mut lines) = cli.start(&["lock", "run", "l", "--grace", "100ms", "--", "sh", "-c", script]);
     let told = next(&mut lines).await;
     let token = told["token"].to_string();
-    assert_eq!(
-        cli.object(&["lock", "release", "l", "--token", &token, "--force"])
-            .await["token"],
-        told["token"]
-    );
-    let status = within("the command to be stopped", child.wait())
-        .await
-        .unwrap();
+    assert_eq!(cli.object(&["lock", "release", "l", "--token", &token, "--force"]).await["token"], told["token"]);
+    let status = within("the command to be stopped", child.wait()).await.unwrap();
     assert_eq!(status.code(), Some(75));
     let process = format!("/proc/{}", told["pid"]);
-    assert!(
-        !std::path::Path::new(&process).exists(),
-        "the command is gone"
-    );
+    assert!(!std::path::Path::new(&process).exists(), "the command is gone");
     // What it would still have written is refused.
-    let late = cli
-        .run(&["kv", "put", "k", "late", "--holds", &format!("l={token}")])
-        .await;
+    let late = cli.run(&["kv", "put", "k", "late", "--holds", &format!("l={token}")]).await;
     assert_eq!(late.status.code(), Some(3), "{late:?}");
 }
 
@@ -313,21 +185,12 @@ async fn a_command_whose_lock_is_lost_is_stopped() {
 async fn elections() {
     let world = World::start(1).await;
     let cli = Cli::of(&world);
-    assert_eq!(
-        cli.run(&["elect", "leader", "e"]).await.status.code(),
-        Some(3)
-    );
+    assert_eq!(cli.run(&["elect", "leader", "e"]).await.status.code(), Some(3));
     let (mut observer, mut seen) = cli.start(&["elect", "observe", "e", "--count", "3"]);
     assert_eq!(next(&mut seen).await["leader"], Value::Null);
     let script = "echo $RINGFENCE_TOKEN; cat";
-    let mut command = cli.command(&[
-        "elect", "run", "e", "--value", "ann", "--", "sh", "-c", script,
-    ]);
-    let mut candidate = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = cli.command(&["elect", "run", "e", "--value", "ann", "--", "sh", "-c", script]);
+    let mut candidate = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let leading = next(&mut seen).await;
     assert_eq!(leading["leader"]["value"], "ann");
     let mut lines = BufReader::new(candidate.stdout.take().unwrap()).lines();
@@ -335,19 +198,9 @@ async fn elections() {
     assert_eq!(cli.text(&["elect", "leader", "e"]).await.trim(), "ann");
     // The end of its input ends the command, and with it the leadership.
     drop(candidate.stdin.take());
-    assert!(
-        within("the candidate to end", candidate.wait())
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(within("the candidate to end", candidate.wait()).await.unwrap().success());
     assert_eq!(next(&mut seen).await["leader"], Value::Null);
-    assert!(
-        within("the observer to end", observer.wait())
-            .await
-            .unwrap()
-            .success()
-    );
+    assert!(within("the observer to end", observer.wait()).await.unwrap().success());
 }
 
 #[tokio::test]
@@ -356,21 +209,19 @@ async fn the_cluster() {
     let cli = Cli::of(&world);
     let status = cli.object(&["cluster", "status"]).await;
     let leader = status["leader"].as_u64().unwrap();
-    let ids: BTreeSet<u64> = status["members"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| one["id"].as_u64().unwrap())
-        .collect();
+    let ids: BTreeSet<u64> =
+        status["members"].as_array().unwrap().iter().map(|one| one["id"].as_u64().unwrap()).collect();
     assert_eq!(ids, BTreeSet::from([1, 2, 3]));
     assert!(ids.contains(&leader));
     assert_eq!(cli.objects(&["cluster", "members"]).await.len(), 3);
     let heir = leader % 3 + 1;
-    assert_eq!(
-        cli.object(&["cluster", "transfer-leader", &heir.to_string()])
-            .await["leader"],
-        heir
-    );
+    // Another one may be faster on a busy machine: the answer says so then, and it is asked again.
+    until("the heir to lead", async || {
+        let asked = cli.run(&["cluster", "transfer-leader", &heir.to_string()]).await;
+        if asked.status.success() { Ok(()) } else { Err(asked) }
+    })
+    .await;
+    assert_eq!(cli.object(&["cluster", "status"]).await["leader"], heir);
 
     world.node(heir).kill().await.unwrap();
     until("the others to elect", async || {
@@ -382,24 +233,12 @@ async fn the_cluster() {
     })
     .await;
     let status = cli.object(&["cluster", "status"]).await;
-    let unreachable = status["members"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|one| one["id"] == heir)
-        .unwrap()
-        .clone();
+    let unreachable = status["members"].as_array().unwrap().iter().find(|one| one["id"] == heir).unwrap().clone();
     assert_eq!(unreachable["reachable"], false);
-    assert!(
-        unreachable["error"]
-            .as_str()
-            .is_some_and(|words| !words.is_empty())
-    );
+    assert!(unreachable["error"].as_str().is_some_and(|words| !words.is_empty()));
 
     // Nobody there at all.
     world.kill_all().await.unwrap();
-    let reason = cli
-        .fails(69, &["--timeout", "500ms", "cluster", "status"])
-        .await;
+    let reason = cli.fails(69, &["--timeout", "500ms", "cluster", "status"]).await;
     assert_eq!(reason["exit_code"], 69, "{reason}");
 }

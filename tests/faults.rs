@@ -61,11 +61,7 @@ async fn the_leader_is_paused_for_longer_than_a_session_lives() {
     let mut other = world.raw(world.follower().await);
     // A session that is opened after the pause began and that nobody renews: when it has expired, the pause was longer
     // than its TTL.
-    let witness = until(
-        "a session to be opened without the old leader",
-        async || other.open(3000).await,
-    )
-    .await;
+    let witness = until("a session to be opened without the old leader", async || other.open(3000).await).await;
     expired(&mut other, witness).await;
     load.progress(TURNS).await;
     world.node(paused).resume().await.unwrap();
@@ -76,10 +72,7 @@ async fn the_leader_is_paused_for_longer_than_a_session_lives() {
 
 async fn expired(node: &mut Raw, session_id: u64) {
     until("the session to expire", async || {
-        let describe = SessionDescribeRequest {
-            session_id,
-            ..Default::default()
-        };
+        let describe = SessionDescribeRequest { session_id, ..Default::default() };
         match node.session.describe(describe).await {
             Err(status) if status.code() == tonic::Code::NotFound => Ok(()),
             other => Err(other),
@@ -100,10 +93,7 @@ async fn each_is_restarted_in_turn() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_comes_back_after_its_log_was_purged() {
-    let builder = Cluster::builder()
-        .nodes(3)
-        .setting("snapshot_entries", 100)
-        .setting("keep_entries", 20);
+    let builder = Cluster::builder().nodes(3).setting("snapshot_entries", 100).setting("keep_entries", 20);
     let world = World::of(builder).await;
     let load = Load::start(&world, CLIENTS).await;
     load.progress(TURNS).await;
@@ -115,44 +105,20 @@ async fn a_node_comes_back_after_its_log_was_purged() {
     until("the others to forget what it needs", async || {
         let mut purged = Vec::new();
         for id in world.ids().into_iter().filter(|id| *id != late) {
-            purged.push(
-                world
-                    .raw(id)
-                    .status()
-                    .await
-                    .map_err(|status| format!("{status:?}"))?
-                    .purged_index,
-            );
+            purged.push(world.raw(id).status().await.map_err(|status| format!("{status:?}"))?.purged_index);
         }
-        if purged.iter().all(|purged| *purged > has) {
-            Ok(())
-        } else {
-            Err(format!("{purged:?} of {has}"))
-        }
+        if purged.iter().all(|purged| *purged > has) { Ok(()) } else { Err(format!("{purged:?} of {has}")) }
     })
     .await;
     load.progress(TURNS).await;
     world.revive(late).await;
     until("the late one to have caught up", async || {
-        let applied = world
-            .raw(late)
-            .status()
-            .await
-            .map_err(|status| format!("{status:?}"))?
-            .applied_index;
-        if applied > has {
-            Ok(())
-        } else {
-            Err(format!("it has applied {applied}, and had {has} at most"))
-        }
+        let applied = world.raw(late).status().await.map_err(|status| format!("{status:?}"))?.applied_index;
+        if applied > has { Ok(()) } else { Err(format!("it has applied {applied}, and had {has} at most")) }
     })
     .await;
     // It counts again: with another one gone, it is needed.
-    let other = world
-        .ids()
-        .into_iter()
-        .find(|id| ![late, leader].contains(id))
-        .unwrap();
+    let other = world.ids().into_iter().find(|id| ![late, leader].contains(id)).unwrap();
     world.node(other).kill().await.unwrap();
     load.progress(TURNS).await;
     world.revive(other).await;

@@ -1,6 +1,6 @@
 //! Tests of the real binaries over real sockets and real disks.
 //!
-//! Each file beside this one is a story of its own, and all use what stands here: [`World`] starts the nodes,
+//! Each file that `stories.rs` names is a story of its own, and all use what stands here: [`World`] starts the nodes,
 //! [`raw`] speaks to them as any language would, [`load`] puts clients to work while things break, and
 //! [`history`] notes what the clients saw and checks it. No test asserts how long something took, and none sleeps to
 //! be in step: they wait for conditions, with a bound after which they say what they were waiting for.

@@ -19,41 +19,18 @@ async fn any_member_takes_any_call() {
         nodes[writer].put(&key, "x").await.unwrap();
         let claim = nodes[writer].try_lock(&key, session_id).await.unwrap();
         for node in &mut nodes {
-            assert_eq!(
-                node.get(&key).await.unwrap().as_deref(),
-                Some("x"),
-                "a linearizable read sees every write"
-            );
+            assert_eq!(node.get(&key).await.unwrap().as_deref(), Some("x"), "a linearizable read sees every write");
             assert!(node.owns(&key, claim.token).await.unwrap());
             node.session.describe(describe(session_id)).await.unwrap();
         }
         // Renewed, released and closed through a member that had no part in it so far.
         let other = &mut nodes[(writer + 1) % 3];
-        let renewal = SessionRenewRequest {
-            session_ids: vec![session_id],
-            request: 1,
-        };
-        let mut answers = other
-            .session
-            .renew(tokio_stream::iter([renewal]))
-            .await
-            .unwrap()
-            .into_inner();
-        assert!(
-            within("a renewal", answers.message())
-                .await
-                .unwrap()
-                .unwrap()
-                .renewals[0]
-                .alive
-        );
+        let renewal = SessionRenewRequest { session_ids: vec![session_id], request: 1 };
+        let mut answers = other.session.renew(tokio_stream::iter([renewal])).await.unwrap().into_inner();
+        assert!(within("a renewal", answers.message()).await.unwrap().unwrap().renewals[0].alive);
         let release = release(&key, session_id, claim.token);
         other.lock.release(release).await.unwrap();
-        other
-            .session
-            .close(SessionCloseRequest { session_id })
-            .await
-            .unwrap();
+        other.session.close(SessionCloseRequest { session_id }).await.unwrap();
     }
     world.settle().await;
 }
@@ -66,31 +43,11 @@ async fn every_member_accounts_for_all() {
     for node in &mut nodes {
         let header = node.list("").await.unwrap().header.unwrap();
         clusters.insert(header.cluster_id);
-        let members = node
-            .cluster
-            .members(ClusterMembersRequest::default())
-            .await
-            .unwrap()
-            .into_inner();
-        assert_eq!(
-            members
-                .members
-                .iter()
-                .map(|member| member.node_id)
-                .collect::<Vec<_>>(),
-            [1, 2, 3]
-        );
-        let status = node
-            .cluster
-            .status(ClusterStatusRequest::default())
-            .await
-            .unwrap()
-            .into_inner();
+        let members = node.cluster.members(ClusterMembersRequest::default()).await.unwrap().into_inner();
+        assert_eq!(members.members.iter().map(|member| member.node_id).collect::<Vec<_>>(), [1, 2, 3]);
+        let status = node.cluster.status(ClusterStatusRequest::default()).await.unwrap().into_inner();
         assert_eq!(status.members.len(), 3);
-        assert!(
-            status.leader != 0 && status.members.iter().all(|member| member.reachable),
-            "{status:?}"
-        );
+        assert!(status.leader != 0 && status.members.iter().all(|member| member.reachable), "{status:?}");
     }
     assert_eq!(clusters.len(), 1);
 }
@@ -103,29 +60,24 @@ async fn leadership_is_handed_over_on_request() {
     // Asked of a member that neither leads nor will.
     let mut node = world.raw(heir % 3 + 1);
     node.put("before", "x").await.unwrap();
-    node.cluster
-        .transfer_leader(ClusterTransferLeaderRequest { node_id: heir })
-        .await
-        .unwrap();
-    until("the heir to lead", async || match world.leader().await {
-        now if now == heir => Ok(()),
-        other => Err(other),
+    // Another one may be faster on a busy machine: the answer says so then, and it is asked again.
+    let transfer = ClusterTransferLeaderRequest { node_id: heir };
+    until("the heir to lead", async || {
+        let told = node.cluster.transfer_leader(transfer).await?;
+        assert_eq!(told.into_inner().leader, heir);
+        Ok::<_, tonic::Status>(())
     })
     .await;
+    assert_eq!(world.leader().await, heir);
     assert_eq!(node.get("before").await.unwrap().as_deref(), Some("x"));
     node.put("after", "x").await.unwrap();
-    let nobody = node
-        .cluster
-        .transfer_leader(ClusterTransferLeaderRequest { node_id: 99 })
-        .await;
+    let nobody = node.cluster.transfer_leader(ClusterTransferLeaderRequest { node_id: 99 }).await;
     assert_eq!(refusal(nobody).1, "MEMBER_UNKNOWN");
 }
 
 #[tokio::test]
 async fn health_and_reflection_are_the_standard_ones() {
-    use tonic_health::pb::{
-        HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
-    };
+    use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
     use tonic_reflection::pb::v1::{
         ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
         server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -135,11 +87,7 @@ async fn health_and_reflection_are_the_standard_ones() {
     let mut health = HealthClient::new(channel.clone());
     for service in ["", "ringfence.v1.Kv", "ringfence.v1.Lock"] {
         until("the service to be healthy", async || {
-            let answer = health
-                .check(HealthCheckRequest {
-                    service: service.to_owned(),
-                })
-                .await;
+            let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await;
             match answer {
                 Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
                 other => Err(other),
@@ -152,27 +100,11 @@ async fn health_and_reflection_are_the_standard_ones() {
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
     let mut reflection = ServerReflectionClient::new(channel);
-    let mut answers = reflection
-        .server_reflection_info(tokio_stream::iter([request]))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = within("the reflection", answers.message())
-        .await
-        .unwrap()
-        .unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("{answer:?}")
-    };
-    let names: BTreeSet<String> = list
-        .service
-        .into_iter()
-        .map(|service| service.name)
-        .collect();
+    let mut answers = reflection.server_reflection_info(tokio_stream::iter([request])).await.unwrap().into_inner();
+    let answer = within("the reflection", answers.message()).await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("{answer:?}") };
+    let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
     for service in ["Cluster", "Election", "Kv", "Lock", "Session", "Watch"] {
-        assert!(
-            names.contains(&format!("ringfence.v1.{service}")),
-            "{names:?}"
-        );
+        assert!(names.contains(&format!("ringfence.v1.{service}")), "{names:?}");
     }
 }

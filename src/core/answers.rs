@@ -11,8 +11,8 @@ use crate::keyspace::view;
 use crate::limits::HISTORY_VERSIONS_MAX;
 use crate::outcome::{Change, ClaimView};
 use crate::query::{
-    Changes, ChangesAnswer, ClaimByKey, HistoryAnswer, KeyHistory, Owner, OwnerAnswer, Query,
-    Queue, QueueAnswer, QueueSummary, Queues, Session, SessionView, Sessions, Stats, StatsAnswer,
+    Changes, ChangesAnswer, ClaimByKey, HistoryAnswer, KeyHistory, Owner, OwnerAnswer, Query, Queue, QueueAnswer,
+    QueueSummary, Queues, Session, SessionView, Sessions, Stats, StatsAnswer,
 };
 use crate::refusal::Refusal;
 use crate::span::Interval;
@@ -25,15 +25,8 @@ impl Query for KeyHistory {
         check_key(&self.key)?;
         check_limit("versions", self.limit, HISTORY_VERSIONS_MAX)?;
         let mut versions = state.keyspace.versions(&self.key);
-        let page = versions
-            .by_ref()
-            .take(self.limit)
-            .map(|version| (view(version, true), version.deleted))
-            .collect();
-        Ok(HistoryAnswer {
-            versions: page,
-            more: versions.next().is_some(),
-        })
+        let page = versions.by_ref().take(self.limit).map(|version| (view(version, true), version.deleted)).collect();
+        Ok(HistoryAnswer { versions: page, more: versions.next().is_some() })
     }
 }
 
@@ -41,10 +34,7 @@ impl Query for Session {
     type Answer = SessionView;
 
     fn answer(&self, state: &State) -> Result<SessionView, Refusal> {
-        let session = state
-            .sessions
-            .get(self.0)
-            .ok_or(Refusal::SessionUnknown(self.0))?;
+        let session = state.sessions.get(self.0).ok_or(Refusal::SessionUnknown(self.0))?;
         Ok(session_view(state, self.0, session))
     }
 }
@@ -54,9 +44,7 @@ impl Query for Sessions {
 
     fn answer(&self, state: &State) -> Result<Vec<SessionView>, Refusal> {
         let page = state.sessions.above(self.after).take(self.limit);
-        Ok(page
-            .map(|(id, session)| session_view(state, id, session))
-            .collect())
+        Ok(page.map(|(id, session)| session_view(state, id, session)).collect())
     }
 }
 
@@ -80,11 +68,7 @@ impl Query for Queue {
         };
         let claim = |(token, _)| state.claim_view(&self.name, token);
         Ok(QueueAnswer {
-            owners: queue
-                .iter()
-                .take(queue.owners())
-                .filter_map(claim)
-                .collect(),
+            owners: queue.iter().take(queue.owners()).filter_map(claim).collect(),
             waiters: queue.waiters().take(self.limit).filter_map(claim).collect(),
             waiting: queue.waiting() as u64,
         })
@@ -96,16 +80,10 @@ impl Query for Queues {
 
     fn answer(&self, state: &State) -> Result<Vec<QueueSummary>, Refusal> {
         let names = Interval::prefix(&self.prefix);
-        let start: Bound<&[u8]> = if self.after < self.prefix {
-            Bound::Included(&self.prefix)
-        } else {
-            Bound::Excluded(&self.after)
-        };
+        let start: Bound<&[u8]> =
+            if self.after < self.prefix { Bound::Included(&self.prefix) } else { Bound::Excluded(&self.after) };
         // An empty `after` is below every name, and so is an empty prefix.
-        let named = state
-            .queues
-            .from(start)
-            .take_while(|(name, _)| names.contains(name));
+        let named = state.queues.from(start).take_while(|(name, _)| names.contains(name));
         let summary = |(name, queue): (&Bytes, &crate::queues::Queue)| {
             let (oldest, _) = queue.iter().next()?;
             Some(QueueSummary {
@@ -135,9 +113,7 @@ impl Query for ClaimByKey {
     type Answer = Option<ClaimView>;
 
     fn answer(&self, state: &State) -> Result<Option<ClaimView>, Refusal> {
-        Ok(state
-            .claim_of(&self.key)
-            .and_then(|(name, token)| state.claim_view(&name, token)))
+        Ok(state.claim_of(&self.key).and_then(|(name, token)| state.claim_view(&name, token)))
     }
 }
 
@@ -150,16 +126,10 @@ impl Query for Changes {
             return Err(Refusal::InvalidArgument("revisions begin at 1".to_owned()));
         }
         if self.from <= keyspace.compacted {
-            return Err(Refusal::RevisionCompacted {
-                requested: self.from,
-                compacted: keyspace.compacted,
-            });
+            return Err(Refusal::RevisionCompacted { requested: self.from, compacted: keyspace.compacted });
         }
         if self.from > keyspace.revision.saturating_add(1) {
-            return Err(Refusal::RevisionFuture {
-                requested: self.from,
-                newest: keyspace.revision,
-            });
+            return Err(Refusal::RevisionFuture { requested: self.from, newest: keyspace.revision });
         }
         let mut bytes = 0;
         let mut answer = Vec::new();
@@ -175,11 +145,7 @@ impl Query for Changes {
 }
 
 fn change_bytes(change: &Arc<Change>) -> usize {
-    change
-        .events
-        .iter()
-        .map(|event| event.key.key.len() + event.key.value.len())
-        .sum()
+    change.events.iter().map(|event| event.key.key.len() + event.key.value.len()).sum()
 }
 
 impl Query for Stats {
@@ -190,10 +156,7 @@ impl Query for Stats {
             revision: state.keyspace.revision,
             compacted: state.keyspace.compacted,
             clock_ms: state.clock_ms,
-            next_deadline_ms: state
-                .sessions
-                .next_deadline()
-                .map(|(deadline_ms, _)| deadline_ms),
+            next_deadline_ms: state.sessions.next_deadline().map(|(deadline_ms, _)| deadline_ms),
             ttl_min_ms: state.sessions.ttl_ms_min(),
             keys: state.keyspace.len() as u64,
             sessions: state.sessions.len() as u64,

@@ -4,9 +4,8 @@ use bytes::Bytes;
 
 use crate::command::{Claim, Command, Compare, Mode, Op, Put, SessionId, Span, Target, Txn, Which};
 use crate::limits::{
-    CLAIM_VALUE_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, OWNER_BYTES_MAX, PERMITS_MAX,
-    RANGE_ENTRIES_MAX, RENEWALS_MAX, REQUEST_BYTES_MAX, SUFFIX_BYTES_MAX, TTL_MS_MAX, TTL_MS_MIN,
-    TXN_OPS_MAX, VALUE_BYTES_MAX,
+    CLAIM_VALUE_BYTES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX, OWNER_BYTES_MAX, PERMITS_MAX, RANGE_ENTRIES_MAX,
+    RENEWALS_MAX, REQUEST_BYTES_MAX, SUFFIX_BYTES_MAX, TTL_MS_MAX, TTL_MS_MIN, TXN_OPS_MAX, VALUE_BYTES_MAX,
 };
 use crate::query::{Range, Select};
 use crate::refusal::Refusal;
@@ -23,31 +22,19 @@ impl Command {
     pub fn check(&self) -> Result<(), Refusal> {
         match self {
             Self::Txn(txn) => check_txn(txn),
-            Self::Compact { revision: 0 } => {
-                Err(Refusal::InvalidArgument("revisions begin at 1".to_owned()))
-            }
+            Self::Compact { revision: 0 } => Err(Refusal::InvalidArgument("revisions begin at 1".to_owned())),
             Self::Compact { .. } => Ok(()),
             Self::OpenSession { id, ttl_ms, owner } => {
                 check_session(*id)?;
                 if !(TTL_MS_MIN..=TTL_MS_MAX).contains(ttl_ms) {
-                    return Err(Refusal::TtlOutOfRange {
-                        min_ms: TTL_MS_MIN,
-                        max_ms: TTL_MS_MAX,
-                        actual_ms: *ttl_ms,
-                    });
+                    return Err(Refusal::TtlOutOfRange { min_ms: TTL_MS_MIN, max_ms: TTL_MS_MAX, actual_ms: *ttl_ms });
                 }
                 check_limit("owner bytes", owner.len(), OWNER_BYTES_MAX)
             }
-            Self::RenewSessions { ids } => {
-                check_limit("sessions to renew", ids.len(), RENEWALS_MAX)
-            }
+            Self::RenewSessions { ids } => check_limit("sessions to renew", ids.len(), RENEWALS_MAX),
             Self::CloseSession { id } => check_session(*id),
             Self::Claim(claim) => check_claim(claim),
-            Self::Release {
-                name,
-                session,
-                which,
-            } => {
+            Self::Release { name, session, which } => {
                 check_name(name)?;
                 check_session(*session)?;
                 match which {
@@ -56,12 +43,7 @@ impl Command {
                 }
             }
             Self::ForceRelease { name, .. } => check_name(name),
-            Self::Proclaim {
-                name,
-                session,
-                value,
-                ..
-            } => {
+            Self::Proclaim { name, session, value, .. } => {
                 check_name(name)?;
                 check_session(*session)?;
                 check_limit("claim value bytes", value.len(), CLAIM_VALUE_BYTES_MAX)
@@ -81,9 +63,7 @@ impl Range {
             Select::Children(path) => check_limit("path bytes", path.len(), KEY_BYTES_MAX)?,
         }
         if self.limit == 0 {
-            return Err(Refusal::InvalidArgument(
-                "a range needs a limit of at least 1".to_owned(),
-            ));
+            return Err(Refusal::InvalidArgument("a range needs a limit of at least 1".to_owned()));
         }
         check_limit("range entries", self.limit, RANGE_ENTRIES_MAX)
     }
@@ -94,11 +74,7 @@ pub(crate) fn check_limit(what: &str, actual: usize, limit: usize) -> Result<(),
     if actual <= limit {
         return Ok(());
     }
-    Err(Refusal::LimitExceeded {
-        what: what.to_owned(),
-        limit: limit as u64,
-        actual: actual as u64,
-    })
+    Err(Refusal::LimitExceeded { what: what.to_owned(), limit: limit as u64, actual: actual as u64 })
 }
 
 pub(crate) fn check_key(key: &[u8]) -> Result<(), Refusal> {
@@ -110,10 +86,7 @@ pub(crate) fn check_key(key: &[u8]) -> Result<(), Refusal> {
 
 fn check_session(id: SessionId) -> Result<(), Refusal> {
     if id.0 == 0 || id.0 > i64::MAX as u64 {
-        return Err(Refusal::InvalidArgument(format!(
-            "{} is no session id: those are 1 to 2^63 - 1",
-            id.0
-        )));
+        return Err(Refusal::InvalidArgument(format!("{} is no session id: those are 1 to 2^63 - 1", id.0)));
     }
     Ok(())
 }
@@ -126,39 +99,26 @@ pub(crate) fn check_name(name: &[u8]) -> Result<(), Refusal> {
         Err(_) => refuse("it is not UTF-8"),
         Ok("") => refuse("it is empty"),
         Ok(text) if text.chars().any(char::is_control) => refuse("it has control characters"),
-        Ok(text) if text.starts_with('/') || text.ends_with('/') => {
-            refuse("it begins or ends with /")
-        }
+        Ok(text) if text.starts_with('/') || text.ends_with('/') => refuse("it begins or ends with /"),
         Ok(_) => Ok(()),
     }
 }
 
 fn check_suffix(suffix: &[u8]) -> Result<(), Refusal> {
     check_limit("suffix bytes", suffix.len(), SUFFIX_BYTES_MAX)?;
-    if suffix
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
-    {
+    if suffix.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte)) {
         return Ok(());
     }
-    Err(Refusal::InvalidName(
-        "a suffix has letters, digits, dot, underscore and hyphen only".to_owned(),
-    ))
+    Err(Refusal::InvalidName("a suffix has letters, digits, dot, underscore and hyphen only".to_owned()))
 }
 
 fn check_claim(claim: &Claim) -> Result<(), Refusal> {
     check_name(&claim.name)?;
     check_suffix(&claim.suffix)?;
     check_session(claim.session)?;
-    check_limit(
-        "claim value bytes",
-        claim.value.len(),
-        CLAIM_VALUE_BYTES_MAX,
-    )?;
+    check_limit("claim value bytes", claim.value.len(), CLAIM_VALUE_BYTES_MAX)?;
     match claim.mode {
-        Mode::Semaphore(0) => Err(Refusal::InvalidArgument(
-            "a semaphore needs at least one permit".to_owned(),
-        )),
+        Mode::Semaphore(0) => Err(Refusal::InvalidArgument("a semaphore needs at least one permit".to_owned())),
         Mode::Semaphore(permits) => check_limit("permits", permits as usize, PERMITS_MAX as usize),
         Mode::Exclusive | Mode::Shared => Ok(()),
     }
@@ -170,9 +130,7 @@ fn check_span(span: &Span) -> Result<(), Refusal> {
         Span::Between { start, end } => {
             check_limit("key bytes", start.len().max(end.len()), KEY_BYTES_MAX)?;
             if start >= end {
-                return Err(Refusal::InvalidRange(
-                    "its end is not above its start".to_owned(),
-                ));
+                return Err(Refusal::InvalidRange("its end is not above its start".to_owned()));
             }
             Ok(())
         }
@@ -224,9 +182,7 @@ fn check_op(op: &Op) -> Result<usize, Refusal> {
         Op::Range(range) => {
             range.check()?;
             if range.revision != 0 {
-                return Err(Refusal::InvalidArgument(
-                    "a transaction reads the newest revision only".to_owned(),
-                ));
+                return Err(Refusal::InvalidArgument("a transaction reads the newest revision only".to_owned()));
             }
             Ok(match &range.select {
                 Select::Span(span) => span_bytes(span),
@@ -239,11 +195,7 @@ fn check_op(op: &Op) -> Result<usize, Refusal> {
 fn check_put(put: &Put) -> Result<(), Refusal> {
     check_key(&put.key)?;
     if put.sequential {
-        check_limit(
-            "key bytes",
-            put.key.len() + SEQUENTIAL_DIGITS,
-            KEY_BYTES_MAX,
-        )?;
+        check_limit("key bytes", put.key.len() + SEQUENTIAL_DIGITS, KEY_BYTES_MAX)?;
     }
     check_limit("value bytes", put.value.len(), VALUE_BYTES_MAX)?;
     put.session.map_or(Ok(()), check_session)

@@ -24,10 +24,7 @@ mod tag {
 
 impl Step<'_> {
     pub fn claim(&mut self, claim: &Claim) -> Result<Reply, Refusal> {
-        let session = self
-            .state
-            .sessions
-            .alive(claim.session, self.state.clock_ms)?;
+        let session = self.state.sessions.alive(claim.session, self.state.clock_ms)?;
         let keys = session.keys.len();
         let key = claim_key(&claim.name, claim.session, &claim.suffix);
         if let Some(version) = self.state.keyspace.get(&key) {
@@ -45,40 +42,25 @@ impl Step<'_> {
 
     /// The session's claim exists: it keeps its place.
     fn claim_again(&mut self, claim: &Claim, token: Token) -> Result<Reply, Refusal> {
-        let queue = self
-            .state
-            .queues
-            .get(&claim.name)
-            .ok_or(Refusal::TokenStale { token })?;
+        let queue = self.state.queues.get(&claim.name).ok_or(Refusal::TokenStale { token })?;
         let place = queue.get(token).ok_or(Refusal::TokenStale { token })?;
         if place.mode != claim.mode {
             return Err(Refusal::ModeMismatch);
         }
         if claim.only_if_free && !queue.is_owner(token) {
             let (in_front, place) = queue.iter().next().unwrap_or((token, place));
-            return Err(Refusal::LockHeld {
-                owner: place.session,
-                token: in_front,
-            });
+            return Err(Refusal::LockHeld { owner: place.session, token: in_front });
         }
         // A request that was overtaken, by one that its client sent later elsewhere, must not make itself the one that is withdrawn.
         if claim.attempt > place.attempt || claim.attempt >= ATTEMPT_DRAWN {
-            self.state
-                .queues
-                .set_attempt(&claim.name, token, claim.attempt);
-            self.digest
-                .tag(tag::ATTEMPT)
-                .number(token)
-                .number(claim.attempt);
+            self.state.queues.set_attempt(&claim.name, token, claim.attempt);
+            self.digest.tag(tag::ATTEMPT).number(token).number(claim.attempt);
         }
         self.claimed(&claim.name, token)
     }
 
     fn claimed(&self, name: &Bytes, token: Token) -> Result<Reply, Refusal> {
-        self.state
-            .claim_view(name, token)
-            .map(Reply::Claimed)
-            .ok_or(Refusal::TokenStale { token })
+        self.state.claim_view(name, token).map(Reply::Claimed).ok_or(Refusal::TokenStale { token })
     }
 
     /// Whether the queue takes a new claim.
@@ -92,10 +74,7 @@ impl Step<'_> {
             return Err(Refusal::PermitsMismatch { expected, actual });
         }
         match queue.obstacle(claim.mode).filter(|_| claim.only_if_free) {
-            Some((token, place)) => Err(Refusal::LockHeld {
-                owner: place.session,
-                token,
-            }),
+            Some((token, place)) => Err(Refusal::LockHeld { owner: place.session, token }),
             None => Ok(()),
         }
     }
@@ -103,12 +82,7 @@ impl Step<'_> {
     fn join(&mut self, claim: &Claim, key: &Bytes) -> Token {
         let mut draft = self.draft();
         let token = draft.revision;
-        let written = Written {
-            key,
-            value: &claim.value,
-            session: Some(claim.session),
-            claim: true,
-        };
+        let written = Written { key, value: &claim.value, session: Some(claim.session), claim: true };
         self.put(&mut draft, &written);
         let name = key.slice(..claim.name.len());
         let place = Place {
@@ -121,44 +95,24 @@ impl Step<'_> {
             granted_wall_ms: 0,
         };
         self.state.queues.join(&name, token, place);
-        self.digest
-            .tag(tag::JOIN)
-            .number(token)
-            .mode(claim.mode)
-            .number(claim.attempt);
+        self.digest.tag(tag::JOIN).number(token).mode(claim.mode).number(claim.attempt);
         self.commit(draft);
         self.settle(&name);
         token
     }
 
-    pub fn release(
-        &mut self,
-        name: &Bytes,
-        session: SessionId,
-        which: &Which,
-    ) -> Result<Reply, Refusal> {
+    pub fn release(&mut self, name: &Bytes, session: SessionId, which: &Which) -> Result<Reply, Refusal> {
         let token = match which {
             Which::Token(token) => *token,
             Which::Suffix(suffix) | Which::Attempt { suffix, .. } => {
                 let key = claim_key(name, session, suffix);
-                let claim = self
-                    .state
-                    .keyspace
-                    .get(&key)
-                    .filter(|version| version.claim);
-                claim
-                    .ok_or(Refusal::TokenStale { token: 0 })?
-                    .create_revision
+                let claim = self.state.keyspace.get(&key).filter(|version| version.claim);
+                claim.ok_or(Refusal::TokenStale { token: 0 })?.create_revision
             }
         };
-        let place = self
-            .state
-            .place(name, token)
-            .ok_or(Refusal::TokenStale { token })?;
+        let place = self.state.place(name, token).ok_or(Refusal::TokenStale { token })?;
         if place.session != session {
-            return Err(Refusal::NotOwner(
-                "the claim is another session's".to_owned(),
-            ));
+            return Err(Refusal::NotOwner("the claim is another session's".to_owned()));
         }
         if matches!(which, Which::Attempt { attempt, .. } if *attempt != place.attempt) {
             return Err(Refusal::TokenStale { token: 0 });
@@ -167,10 +121,7 @@ impl Step<'_> {
     }
 
     pub fn force_release(&mut self, name: &Bytes, token: Token) -> Result<Reply, Refusal> {
-        let view = self
-            .state
-            .claim_view(name, token)
-            .ok_or(Refusal::TokenStale { token })?;
+        let view = self.state.claim_view(name, token).ok_or(Refusal::TokenStale { token })?;
         let mut draft = self.draft();
         self.end_claims(&mut draft, &[(view.name.clone(), token)]);
         self.commit(draft);
@@ -184,14 +135,9 @@ impl Step<'_> {
         token: Token,
         value: &Bytes,
     ) -> Result<Reply, Refusal> {
-        let place = self
-            .state
-            .place(name, token)
-            .ok_or(Refusal::TokenStale { token })?;
+        let place = self.state.place(name, token).ok_or(Refusal::TokenStale { token })?;
         if place.session != session {
-            return Err(Refusal::NotOwner(
-                "the claim is another session's".to_owned(),
-            ));
+            return Err(Refusal::NotOwner("the claim is another session's".to_owned()));
         }
         self.state.sessions.alive(session, self.state.clock_ms)?;
         if !self.state.is_owner(name, token) {
@@ -199,15 +145,7 @@ impl Step<'_> {
         }
         let key = place.key.clone();
         let mut draft = self.draft();
-        self.put(
-            &mut draft,
-            &Written {
-                key: &key,
-                value,
-                session: Some(session),
-                claim: true,
-            },
-        );
+        self.put(&mut draft, &Written { key: &key, value, session: Some(session), claim: true });
         self.commit(draft);
         self.queue_changed(&key.slice(..name.len()));
         Ok(Reply::Proclaimed)
@@ -221,9 +159,7 @@ impl State {
 
     /// This token is a current owner of this name.
     pub(crate) fn is_owner(&self, name: &[u8], token: Token) -> bool {
-        self.queues
-            .get(name)
-            .is_some_and(|queue| queue.is_owner(token))
+        self.queues.get(name).is_some_and(|queue| queue.is_owner(token))
     }
 
     /// The name and the token of the claim that this key is.

@@ -4,9 +4,7 @@
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::command::{
-    Claim, Command, Compare, Mode, Op, Put, Relation, SessionId, Span, Target, Txn, Which,
-};
+use crate::command::{Claim, Command, Compare, Mode, Op, Put, Relation, SessionId, Span, Target, Txn, Which};
 use crate::query::{Range, Select};
 
 /// Byte strings above this are hashed first, so that the canonical form of an entry stays small.
@@ -74,11 +72,7 @@ fn feed_command(digest: &mut Digest, command: &Command) {
             digest.tag(1).number(*revision);
         }
         Command::OpenSession { id, ttl_ms, owner } => {
-            digest
-                .tag(2)
-                .number(id.0)
-                .number(*ttl_ms)
-                .bytes(owner.as_bytes());
+            digest.tag(2).number(id.0).number(*ttl_ms).bytes(owner.as_bytes());
         }
         Command::RenewSessions { ids } => {
             digest.tag(3).number(ids.len() as u64);
@@ -90,11 +84,7 @@ fn feed_command(digest: &mut Digest, command: &Command) {
             digest.tag(4).number(id.0);
         }
         Command::Claim(claim) => feed_claim(digest.tag(5), claim),
-        Command::Release {
-            name,
-            session,
-            which,
-        } => {
+        Command::Release { name, session, which } => {
             digest.tag(6).bytes(name).number(session.0);
             match which {
                 Which::Token(token) => digest.tag(0).number(*token),
@@ -105,48 +95,19 @@ fn feed_command(digest: &mut Digest, command: &Command) {
         Command::ForceRelease { name, token } => {
             digest.tag(7).bytes(name).number(*token);
         }
-        Command::Proclaim {
-            name,
-            session,
-            token,
-            value,
-        } => {
-            digest
-                .tag(8)
-                .bytes(name)
-                .number(session.0)
-                .number(*token)
-                .bytes(value);
+        Command::Proclaim { name, session, token, value } => {
+            digest.tag(8).bytes(name).number(session.0).number(*token).bytes(value);
         }
     }
 }
 
 fn feed_claim(digest: &mut Digest, claim: &Claim) {
-    let Claim {
-        name,
-        session,
-        suffix,
-        mode,
-        value,
-        attempt,
-        only_if_free,
-    } = claim;
-    digest
-        .bytes(name)
-        .number(session.0)
-        .bytes(suffix)
-        .mode(*mode)
-        .bytes(value)
-        .number(*attempt)
-        .flag(*only_if_free);
+    let Claim { name, session, suffix, mode, value, attempt, only_if_free } = claim;
+    digest.bytes(name).number(session.0).bytes(suffix).mode(*mode).bytes(value).number(*attempt).flag(*only_if_free);
 }
 
 fn feed_txn(digest: &mut Digest, txn: &Txn) {
-    let Txn {
-        compare,
-        then,
-        otherwise,
-    } = txn;
+    let Txn { compare, then, otherwise } = txn;
     digest.number(compare.len() as u64);
     for compare in compare {
         feed_compare(digest, compare);
@@ -179,30 +140,11 @@ fn feed_compare(digest: &mut Digest, compare: &Compare) {
 
 fn feed_op(digest: &mut Digest, op: &Op) {
     match op {
-        Op::Put(Put {
-            key,
-            value,
-            session,
-            sequential,
-            prev,
-        }) => {
-            digest
-                .tag(0)
-                .bytes(key)
-                .bytes(value)
-                .session(*session)
-                .flag(*sequential)
-                .flag(*prev);
+        Op::Put(Put { key, value, session, sequential, prev }) => {
+            digest.tag(0).bytes(key).bytes(value).session(*session).flag(*sequential).flag(*prev);
         }
         Op::Delete { span, prev } => feed_span(digest.tag(1).flag(*prev), span),
-        Op::Range(Range {
-            select,
-            limit,
-            keys_only,
-            count_only,
-            revision,
-            descending,
-        }) => {
+        Op::Range(Range { select, limit, keys_only, count_only, revision, descending }) => {
             digest.tag(2).number(*limit as u64).number(*revision);
             digest.flag(*keys_only).flag(*count_only).flag(*descending);
             match select {

@@ -56,11 +56,7 @@ pub(crate) struct Written<'a> {
 impl Keyspace {
     /// An empty one that stands at these revisions, for versions to be put back.
     pub fn at(revision: Revision, compacted: Revision) -> Self {
-        Self {
-            revision,
-            compacted,
-            ..Self::default()
-        }
+        Self { revision, compacted, ..Self::default() }
     }
 
     pub fn get(&self, key: &[u8]) -> Option<&Arc<Version>> {
@@ -78,25 +74,18 @@ impl Keyspace {
     }
 
     /// Live keys of an interval, in order.
-    pub fn scan(
-        &self,
-        interval: &Interval,
-    ) -> impl DoubleEndedIterator<Item = &Arc<Version>> + use<'_> {
+    pub fn scan(&self, interval: &Interval) -> impl DoubleEndedIterator<Item = &Arc<Version>> + use<'_> {
         let live = (!interval.is_empty()).then(|| self.live.range::<_, [u8]>(interval.bounds()));
         live.into_iter().flatten().map(|(_, version)| version)
     }
 
     /// The newest version of a key at a revision, unless it is a tombstone.
     pub fn get_at(&self, key: &Bytes, revision: Revision) -> Option<&Arc<Version>> {
-        self.version_at(key, revision)
-            .filter(|version| !version.deleted)
+        self.version_at(key, revision).filter(|version| !version.deleted)
     }
 
     fn version_at(&self, key: &Bytes, revision: Revision) -> Option<&Arc<Version>> {
-        self.history
-            .range((key.clone(), 0)..=(key.clone(), revision))
-            .next_back()
-            .map(|(_, version)| version)
+        self.history.range((key.clone(), 0)..=(key.clone(), revision)).next_back().map(|(_, version)| version)
     }
 
     /// The first key of an interval that lived at a revision.
@@ -135,41 +124,26 @@ impl Keyspace {
 
     /// Versions of a key, newest first.
     pub fn versions(&self, key: &Bytes) -> impl Iterator<Item = &Arc<Version>> {
-        let all = self
-            .history
-            .range((key.clone(), 0)..=(key.clone(), Revision::MAX));
+        let all = self.history.range((key.clone(), 0)..=(key.clone(), Revision::MAX));
         all.rev().map(|(_, version)| version)
     }
 
     /// Begins the next revision.
     pub fn draft(&self, wall_ms: u64) -> Draft {
-        Draft {
-            revision: self.revision + 1,
-            wall_ms,
-            events: Vec::new(),
-            versions: Vec::new(),
-        }
+        Draft { revision: self.revision + 1, wall_ms, events: Vec::new(), versions: Vec::new() }
     }
 
     /// Writes a key, and gives the version replaced.
     pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) -> Option<Arc<Version>> {
         let before = self.live.get(&written.key[..]).cloned();
         // Copied: a slice of a message would keep the whole message in memory.
-        let key = before.as_ref().map_or_else(
-            || Bytes::copy_from_slice(written.key),
-            |before| before.key.clone(),
-        );
+        let key = before.as_ref().map_or_else(|| Bytes::copy_from_slice(written.key), |before| before.key.clone());
         let version = Arc::new(Version {
             key: key.clone(),
             value: Bytes::copy_from_slice(written.value),
-            create_revision: before
-                .as_ref()
-                .map_or(draft.revision, |before| before.create_revision),
+            create_revision: before.as_ref().map_or(draft.revision, |before| before.create_revision),
             mod_revision: draft.revision,
-            version: before
-                .as_ref()
-                .map_or(0, |before| before.version)
-                .saturating_add(1),
+            version: before.as_ref().map_or(0, |before| before.version).saturating_add(1),
             session: written.session,
             wall_ms: draft.wall_ms,
             claim: written.claim,
@@ -198,25 +172,11 @@ impl Keyspace {
         Some(before)
     }
 
-    fn record(
-        &mut self,
-        draft: &mut Draft,
-        kind: EventKind,
-        version: Arc<Version>,
-        before: Option<&Version>,
-    ) {
-        debug_assert!(
-            before.is_none_or(|before| before.mod_revision < draft.revision),
-            "one event a key and revision"
-        );
+    fn record(&mut self, draft: &mut Draft, kind: EventKind, version: Arc<Version>, before: Option<&Version>) {
+        debug_assert!(before.is_none_or(|before| before.mod_revision < draft.revision), "one event a key and revision");
         self.bytes = self.bytes.saturating_add(size(&version));
-        self.history
-            .insert((version.key.clone(), draft.revision), version.clone());
-        draft.events.push(Event {
-            kind,
-            key: view(&version, true),
-            prev: before.map(|before| view(before, true)),
-        });
+        self.history.insert((version.key.clone(), draft.revision), version.clone());
+        draft.events.push(Event { kind, key: view(&version, true), prev: before.map(|before| view(before, true)) });
         draft.versions.push(version);
     }
 
@@ -225,17 +185,10 @@ impl Keyspace {
         if draft.events.is_empty() {
             return None;
         }
-        debug_assert_eq!(
-            draft.revision,
-            self.revision + 1,
-            "revisions only grow, one by one"
-        );
+        debug_assert_eq!(draft.revision, self.revision + 1, "revisions only grow, one by one");
         self.revision = draft.revision;
         self.revisions.insert(draft.revision, draft.versions.into());
-        Some(Arc::new(Change {
-            revision: draft.revision,
-            events: draft.events,
-        }))
+        Some(Arc::new(Change { revision: draft.revision, events: draft.events }))
     }
 
     /// Changes from a revision on, oldest first.
@@ -249,11 +202,7 @@ impl Keyspace {
     fn event(&self, version: &Arc<Version>) -> Event {
         let before = self.get_at(&version.key, version.mod_revision.saturating_sub(1));
         Event {
-            kind: if version.deleted {
-                EventKind::Delete
-            } else {
-                EventKind::Put
-            },
+            kind: if version.deleted { EventKind::Delete } else { EventKind::Put },
             key: view(version, true),
             prev: before.map(|before| view(before, true)),
         }
@@ -261,18 +210,12 @@ impl Keyspace {
 
     /// Forgets what isn't the newest at `revision`. Takes time in proportion to what is forgotten.
     pub fn compact(&mut self, revision: Revision) {
-        while let Some((oldest, versions)) = self
-            .revisions
-            .get_min()
-            .filter(|(oldest, _)| *oldest <= revision)
-            .cloned()
+        while let Some((oldest, versions)) = self.revisions.get_min().filter(|(oldest, _)| *oldest <= revision).cloned()
         {
             self.revisions.remove(&oldest);
             for version in versions.iter() {
                 // At most one version stands before it: older ones went when that one was looked at.
-                let before = self
-                    .version_at(&version.key, oldest - 1)
-                    .map(|before| before.mod_revision);
+                let before = self.version_at(&version.key, oldest - 1).map(|before| before.mod_revision);
                 if let Some(before) = before {
                     self.forget(&version.key, before);
                 }
@@ -292,17 +235,12 @@ impl Keyspace {
 
     /// Versions that history begins with, in the order of their keys.
     pub fn base(&self) -> impl Iterator<Item = &Version> + Send + '_ {
-        self.history
-            .values()
-            .filter(|version| version.mod_revision <= self.compacted)
-            .map(|version| &**version)
+        self.history.values().filter(|version| version.mod_revision <= self.compacted).map(|version| &**version)
     }
 
     /// All later versions, in the order in which they were made.
     pub fn later(&self) -> impl Iterator<Item = &Version> + Send + '_ {
-        self.revisions
-            .values()
-            .flat_map(|versions| versions.iter().map(|version| &**version))
+        self.revisions.values().flat_map(|versions| versions.iter().map(|version| &**version))
     }
 
     /// Puts versions of a snapshot back: those of [`Self::base`] one by one, then those of [`Self::later`], all of one
@@ -319,23 +257,12 @@ impl Keyspace {
             } else {
                 self.live.insert(version.key.clone(), version.clone());
             }
-            if self
-                .history
-                .insert((version.key.clone(), revision), version.clone())
-                .is_some()
-            {
-                return Err(format!(
-                    "key {} is twice in revision {revision}",
-                    name(&version.key)
-                ));
+            if self.history.insert((version.key.clone(), revision), version.clone()).is_some() {
+                return Err(format!("key {} is twice in revision {revision}", name(&version.key)));
             }
         }
         if revision > self.compacted {
-            if self
-                .revisions
-                .get_max()
-                .is_some_and(|(newest, _)| *newest >= revision)
-            {
+            if self.revisions.get_max().is_some_and(|(newest, _)| *newest >= revision) {
                 return Err(format!("revision {revision} is out of order"));
             }
             self.revisions.insert(revision, versions.into());
@@ -348,11 +275,7 @@ impl Keyspace {
 pub(crate) fn view(version: &Version, with_value: bool) -> KeyView {
     KeyView {
         key: version.key.clone(),
-        value: if with_value {
-            version.value.clone()
-        } else {
-            Bytes::new()
-        },
+        value: if with_value { version.value.clone() } else { Bytes::new() },
         create_revision: version.create_revision,
         mod_revision: version.mod_revision,
         version: version.version,

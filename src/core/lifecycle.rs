@@ -23,12 +23,7 @@ mod tag {
 impl Step<'_> {
     /// A session with this id is found, if it lives and was opened alike: that is a retry. It is renewed then, since its
     /// client counts from the moment at which it sent the last one.
-    pub fn open_session(
-        &mut self,
-        id: SessionId,
-        ttl_ms: u64,
-        owner: &str,
-    ) -> Result<Reply, Refusal> {
+    pub fn open_session(&mut self, id: SessionId, ttl_ms: u64, owner: &str) -> Result<Reply, Refusal> {
         let clock_ms = self.state.clock_ms;
         if let Some(session) = self.state.sessions.get(id) {
             if session.ttl_ms != ttl_ms || *session.owner != *owner {
@@ -49,11 +44,7 @@ impl Step<'_> {
             retries: Retries::default(),
         };
         self.state.sessions.insert(id, session);
-        self.digest
-            .tag(tag::OPEN)
-            .number(id.0)
-            .number(ttl_ms)
-            .bytes(owner.as_bytes());
+        self.digest.tag(tag::OPEN).number(id.0).number(ttl_ms).bytes(owner.as_bytes());
         Ok(Reply::SessionOpened { id, ttl_ms })
     }
 
@@ -72,24 +63,16 @@ impl Step<'_> {
         if self.state.sessions.get(id).is_none() {
             return Err(Refusal::SessionUnknown(id));
         }
-        Ok(Reply::SessionClosed {
-            deleted: self.end_session(id) as u64,
-        })
+        Ok(Reply::SessionClosed { deleted: self.end_session(id) as u64 })
     }
 
     pub fn compact(&mut self, revision: Revision) -> Result<Reply, Refusal> {
         let keyspace = &mut self.state.keyspace;
         if revision <= keyspace.compacted {
-            return Err(Refusal::RevisionCompacted {
-                requested: revision,
-                compacted: keyspace.compacted,
-            });
+            return Err(Refusal::RevisionCompacted { requested: revision, compacted: keyspace.compacted });
         }
         if revision > keyspace.revision {
-            return Err(Refusal::RevisionFuture {
-                requested: revision,
-                newest: keyspace.revision,
-            });
+            return Err(Refusal::RevisionFuture { requested: revision, newest: keyspace.revision });
         }
         keyspace.compact(revision);
         self.digest.tag(tag::COMPACT).number(revision);

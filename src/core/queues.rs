@@ -68,10 +68,7 @@ impl Queues {
     }
 
     /// Names from one on, in order.
-    pub fn from(
-        &self,
-        start: Bound<&[u8]>,
-    ) -> impl Iterator<Item = (&Bytes, &Queue)> + Send + use<'_> {
+    pub fn from(&self, start: Bound<&[u8]>) -> impl Iterator<Item = (&Bytes, &Queue)> + Send + use<'_> {
         let names = self.by_name.range::<_, [u8]>((start, Bound::Unbounded));
         names.map(|(name, queue)| (name, &**queue))
     }
@@ -79,10 +76,7 @@ impl Queues {
     /// Puts a claim at the end of a queue. [`Self::settle`] must follow.
     pub fn join(&mut self, name: &Bytes, token: Token, place: Place) {
         let queue = Arc::make_mut(self.by_name.entry(name.clone()).or_default());
-        debug_assert!(
-            queue.claims.get_max().is_none_or(|(last, _)| *last < token),
-            "tokens only grow"
-        );
+        debug_assert!(queue.claims.get_max().is_none_or(|(last, _)| *last < token), "tokens only grow");
         queue.count(place.mode, 1);
         queue.claims.insert(token, Arc::new(place));
     }
@@ -96,10 +90,7 @@ impl Queues {
         if owner {
             queue.owners -= 1;
             if queue.frontier == token {
-                queue.frontier = queue
-                    .claims
-                    .get_prev(&token)
-                    .map_or(0, |(before, _)| *before);
+                queue.frontier = queue.claims.get_prev(&token).map_or(0, |(before, _)| *before);
             }
         }
         Some((place, owner))
@@ -130,10 +121,7 @@ impl Queues {
 
     /// Notes the latest attempt at waiting for a claim.
     pub fn set_attempt(&mut self, name: &[u8], token: Token, attempt: u64) {
-        if let Some(place) = self
-            .get_mut(name)
-            .and_then(|queue| queue.claims.get_mut(&token))
-        {
+        if let Some(place) = self.get_mut(name).and_then(|queue| queue.claims.get_mut(&token)) {
             Arc::make_mut(place).attempt = attempt;
         }
     }
@@ -144,11 +132,7 @@ impl Queues {
     /// # Errors
     /// What is wrong with it.
     pub fn restore(&mut self, name: &Bytes, token: Token, place: Place) -> Result<(), String> {
-        if self
-            .get(name)
-            .and_then(|queue| queue.claims.get_max())
-            .is_some_and(|(last, _)| *last >= token)
-        {
+        if self.get(name).and_then(|queue| queue.claims.get_max()).is_some_and(|(last, _)| *last >= token) {
             return Err(format!("claim {token} is out of order"));
         }
         let granted_wall_ms = place.granted_wall_ms;
@@ -165,9 +149,7 @@ impl Queues {
     /// Which one is broken.
     pub fn verify(&self) -> Result<(), String> {
         for (name, queue) in &self.by_name {
-            queue
-                .verify()
-                .map_err(|broken| format!("queue {}: {broken}", String::from_utf8_lossy(name)))?;
+            queue.verify().map_err(|broken| format!("queue {}: {broken}", String::from_utf8_lossy(name)))?;
         }
         Ok(())
     }
@@ -203,9 +185,7 @@ impl Queue {
     /// The claims that wait, in order.
     pub fn waiters(&self) -> impl Iterator<Item = (Token, &Place)> {
         let behind = (Bound::Excluded(self.frontier), Bound::Unbounded);
-        self.claims
-            .range(behind)
-            .map(|(token, place)| (*token, &**place))
+        self.claims.range(behind).map(|(token, place)| (*token, &**place))
     }
 
     /// The number of permits, if there is a semaphore claim.
@@ -216,11 +196,7 @@ impl Queue {
     /// The claim that keeps one more of this mode from being an owner at once, if there is one: the oldest owner, or,
     /// where the owners would let it in, the first who waits.
     pub fn obstacle(&self, mode: Mode) -> Option<(Token, &Place)> {
-        if self.admits(mode) {
-            self.next()
-        } else {
-            self.iter().next()
-        }
+        if self.admits(mode) { self.next() } else { self.iter().next() }
     }
 
     /// The first who waits.
@@ -257,11 +233,7 @@ impl Queue {
         }
         let figures = |queue: &Queue| (queue.owners, queue.frontier, queue.semaphores);
         if self.owners == 0 || figures(self) != figures(&expected) {
-            return Err(format!(
-                "owners are {:?} and should be {:?}",
-                figures(self),
-                figures(&expected)
-            ));
+            return Err(format!("owners are {:?} and should be {:?}", figures(self), figures(&expected)));
         }
         Ok(())
     }

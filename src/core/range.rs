@@ -25,17 +25,13 @@ impl Query for Range {
         let mut budget = Budget(RANGE_BYTES_MAX);
         match self.revision {
             0 => Ok(read_newest(keyspace, self, &mut budget)),
-            requested if requested > keyspace.revision => Err(Refusal::RevisionFuture {
-                requested,
-                newest: keyspace.revision,
-            }),
-            requested if requested < keyspace.compacted => Err(Refusal::RevisionCompacted {
-                requested,
-                compacted: keyspace.compacted,
-            }),
-            requested if requested == keyspace.revision => {
-                Ok(read_newest(keyspace, self, &mut budget))
+            requested if requested > keyspace.revision => {
+                Err(Refusal::RevisionFuture { requested, newest: keyspace.revision })
             }
+            requested if requested < keyspace.compacted => {
+                Err(Refusal::RevisionCompacted { requested, compacted: keyspace.compacted })
+            }
+            requested if requested == keyspace.revision => Ok(read_newest(keyspace, self, &mut budget)),
             requested => Ok(read(keyspace, self, Some(requested), &mut budget)),
         }
     }
@@ -46,17 +42,8 @@ pub(crate) fn read_newest(keyspace: &Keyspace, range: &Range, budget: &mut Budge
     read(keyspace, range, None, budget)
 }
 
-fn read(
-    keyspace: &Keyspace,
-    range: &Range,
-    revision: Option<Revision>,
-    budget: &mut Budget,
-) -> RangeAnswer {
-    let mut page = Page {
-        range,
-        budget,
-        answer: RangeAnswer::default(),
-    };
+fn read(keyspace: &Keyspace, range: &Range, revision: Option<Revision>, budget: &mut Budget) -> RangeAnswer {
+    let mut page = Page { range, budget, answer: RangeAnswer::default() };
     match (&range.select, revision) {
         (Select::Span(Span::Prefix(prefix)), None) if range.count_only && prefix.is_empty() => {
             page.answer.count = keyspace.len() as u64;
@@ -70,9 +57,7 @@ fn read(
         (Select::Span(span), None) => {
             let found = keyspace.scan(&Interval::from(span));
             if range.descending {
-                found
-                    .rev()
-                    .for_each(|version| page.add(&Entry::Key(version)));
+                found.rev().for_each(|version| page.add(&Entry::Key(version)));
             } else {
                 found.for_each(|version| page.add(&Entry::Key(version)));
             }
@@ -153,11 +138,7 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn add(&mut self, entry: &Entry<'_>) {
-        let Self {
-            range,
-            budget,
-            answer,
-        } = self;
+        let Self { range, budget, answer } = self;
         answer.count += 1;
         if range.count_only || answer.more {
             return;
@@ -178,16 +159,8 @@ impl Page<'_> {
 /// The direct children of a path, in order: the keys `<path>/<name>`, and as paths those that only have keys below them.
 ///
 /// The empty path has what keys begin with: `a` for `a/b`, and `/a` for `/a/b`.
-fn children<'a>(
-    keyspace: &'a Keyspace,
-    path: &Bytes,
-    revision: Option<Revision>,
-) -> Vec<Entry<'a>> {
-    let prefix: Bytes = if path.is_empty() {
-        Bytes::new()
-    } else {
-        [&path[..], b"/"].concat().into()
-    };
+fn children<'a>(keyspace: &'a Keyspace, path: &Bytes, revision: Option<Revision>) -> Vec<Entry<'a>> {
+    let prefix: Bytes = if path.is_empty() { Bytes::new() } else { [&path[..], b"/"].concat().into() };
     let mut rest = Interval::prefix(&prefix);
     let mut found = Vec::new();
     loop {

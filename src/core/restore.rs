@@ -34,10 +34,7 @@ impl State {
         for record in records.by_ref() {
             if let Record::Trailer(trailer) = &record {
                 if trailer.records != restoring.records {
-                    return Err(Damaged(format!(
-                        "{} records of {}",
-                        restoring.records, trailer.records
-                    )));
+                    return Err(Damaged(format!("{} records of {}", restoring.records, trailer.records)));
                 }
                 if records.next().is_some() {
                     return Err(Damaged("records follow its end".to_owned()));
@@ -87,30 +84,15 @@ impl Restoring {
     }
 
     fn header(&mut self, header: &Header) -> Result<(), String> {
-        let Header {
-            format,
-            revision,
-            compacted,
-            clock_ms,
-            sequential,
-            hash,
-        } = *header;
+        let Header { format, revision, compacted, clock_ms, sequential, hash } = *header;
         if format != FORMAT {
-            return Err(format!(
-                "its format is {format}, and {FORMAT} is the one known here"
-            ));
+            return Err(format!("its format is {format}, and {FORMAT} is the one known here"));
         }
         if revision > REVISION_MAX {
             return Err(format!("revision {revision} is out of range"));
         }
         let keyspace = Keyspace::at(revision, compacted);
-        self.state = State {
-            clock_ms,
-            sequential,
-            hash,
-            keyspace,
-            ..State::default()
-        };
+        self.state = State { clock_ms, sequential, hash, keyspace, ..State::default() };
         Ok(())
     }
 
@@ -130,27 +112,13 @@ impl Restoring {
         if self.versions.is_empty() {
             return Ok(());
         }
-        self.state
-            .keyspace
-            .restore(self.revision, std::mem::take(&mut self.versions))
+        self.state.keyspace.restore(self.revision, std::mem::take(&mut self.versions))
     }
 
     fn session(&mut self, session: Session) -> Result<(), String> {
-        let Session {
-            id,
-            owner,
-            ttl_ms,
-            deadline_ms,
-            opened_wall_ms,
-            sequence,
-        } = session;
-        let open = Command::OpenSession {
-            id,
-            ttl_ms,
-            owner: owner.clone(),
-        };
-        open.check()
-            .map_err(|refusal| format!("session {id}: {refusal}"))?;
+        let Session { id, owner, ttl_ms, deadline_ms, opened_wall_ms, sequence } = session;
+        let open = Command::OpenSession { id, ttl_ms, owner: owner.clone() };
+        open.check().map_err(|refusal| format!("session {id}: {refusal}"))?;
         if self.state.sessions.get(id).is_some() {
             return Err(format!("session {id} is there twice"));
         }
@@ -167,33 +135,13 @@ impl Restoring {
     }
 
     fn remembered(&mut self, remembered: Remembered) -> Result<(), String> {
-        let Remembered {
-            session: id,
-            sequence,
-            command,
-            result,
-        } = remembered;
+        let Remembered { session: id, sequence, command, result } = remembered;
         let session = self.state.sessions.get_mut(id).ok_or_else(|| unknown(id))?;
-        session.retries.restore(
-            sequence,
-            First {
-                command,
-                result: Arc::new(result),
-            },
-        )
+        session.retries.restore(sequence, First { command, result: Arc::new(result) })
     }
 
     fn claim(&mut self, claim: &Claim) -> Result<(), String> {
-        let Claim {
-            name,
-            session,
-            suffix,
-            token,
-            mode,
-            attempt,
-            claimed_wall_ms,
-            granted_wall_ms,
-        } = claim;
+        let Claim { name, session, suffix, token, mode, attempt, claimed_wall_ms, granted_wall_ms } = claim;
         let wrong = |what: &str| Err(format!("claim {token} of {}: {what}", readable(name)));
         let joined = Command::Claim(crate::command::Claim {
             name: name.clone(),
@@ -204,16 +152,13 @@ impl Restoring {
             attempt: *attempt,
             only_if_free: false,
         });
-        joined
-            .check()
-            .map_err(|refusal| format!("claim {token}: {refusal}"))?;
+        joined.check().map_err(|refusal| format!("claim {token}: {refusal}"))?;
         self.put_versions()?;
         let key = claim_key(name, *session, suffix);
         let Some(version) = self.state.keyspace.get(&key) else {
             return wrong("it has no key");
         };
-        if !version.claim || version.create_revision != *token || version.session != Some(*session)
-        {
+        if !version.claim || version.create_revision != *token || version.session != Some(*session) {
             return wrong("its key says otherwise");
         }
         if let (Mode::Semaphore(permits), Some(queue)) = (mode, self.state.queues.get(name))

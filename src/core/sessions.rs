@@ -115,9 +115,7 @@ impl Sessions {
     /// Those with greater ids, in order.
     pub fn above(&self, after: u64) -> impl Iterator<Item = (SessionId, &Session)> {
         let from = after.checked_add(1).map(SessionId);
-        from.into_iter()
-            .flat_map(|from| self.by_id.range(from..))
-            .map(|(id, session)| (*id, &**session))
+        from.into_iter().flat_map(|from| self.by_id.range(from..)).map(|(id, session)| (*id, &**session))
     }
 
     /// Checks the invariants of the module, except for the keys, which the state compares with the keyspace. O(n log n).

@@ -147,44 +147,24 @@ impl State {
             sequential: self.sequential,
             hash: self.hash,
         });
-        let versions = self
-            .keyspace
-            .base()
-            .chain(self.keyspace.later())
-            .map(|version| Record::Version(version.clone()));
-        let sessions = self
-            .sessions
-            .iter()
-            .flat_map(|(id, session)| session_records(id, session));
-        let claims = self
-            .queues
-            .from(Bound::Unbounded)
-            .flat_map(|(name, queue)| claim_records(name, queue));
+        let versions =
+            self.keyspace.base().chain(self.keyspace.later()).map(|version| Record::Version(version.clone()));
+        let sessions = self.sessions.iter().flat_map(|(id, session)| session_records(id, session));
+        let claims = self.queues.from(Bound::Unbounded).flat_map(|(name, queue)| claim_records(name, queue));
         let mut records = 0;
-        let counted = std::iter::once(header)
-            .chain(versions)
-            .chain(sessions)
-            .chain(claims)
-            .map(Some);
+        let counted = std::iter::once(header).chain(versions).chain(sessions).chain(claims).map(Some);
         // The end marker is asked for last, when all others were counted.
-        Box::new(
-            counted
-                .chain(std::iter::once(None))
-                .map(move |record| match record {
-                    Some(record) => {
-                        records += 1;
-                        record
-                    }
-                    None => Record::Trailer(Trailer { records }),
-                }),
-        )
+        Box::new(counted.chain(std::iter::once(None)).map(move |record| match record {
+            Some(record) => {
+                records += 1;
+                record
+            }
+            None => Record::Trailer(Trailer { records }),
+        }))
     }
 }
 
-fn session_records(
-    id: SessionId,
-    session: &sessions::Session,
-) -> impl Iterator<Item = Record> + Send + '_ {
+fn session_records(id: SessionId, session: &sessions::Session) -> impl Iterator<Item = Record> + Send + '_ {
     let record = Record::Session(Session {
         id,
         owner: session.owner.to_string(),
@@ -195,20 +175,12 @@ fn session_records(
     });
     let remembered = session.retries.iter().map(move |(sequence, first)| {
         let result = Result::clone(&first.result);
-        Record::Remembered(Remembered {
-            session: id,
-            sequence,
-            command: first.command,
-            result,
-        })
+        Record::Remembered(Remembered { session: id, sequence, command: first.command, result })
     });
     std::iter::once(record).chain(remembered)
 }
 
-fn claim_records<'a>(
-    name: &'a Bytes,
-    queue: &'a queues::Queue,
-) -> impl Iterator<Item = Record> + Send + 'a {
+fn claim_records<'a>(name: &'a Bytes, queue: &'a queues::Queue) -> impl Iterator<Item = Record> + Send + 'a {
     queue.iter().map(move |(token, place)| {
         Record::Claim(Claim {
             name: name.clone(),

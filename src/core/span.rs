@@ -18,10 +18,7 @@ pub(crate) struct Interval {
 impl Interval {
     /// All keys that begin with `prefix`.
     pub fn prefix(prefix: &Bytes) -> Self {
-        Self {
-            start: prefix.clone(),
-            end: successor(prefix),
-        }
+        Self { start: prefix.clone(), end: successor(prefix) }
     }
 
     pub fn contains(&self, key: &[u8]) -> bool {
@@ -35,10 +32,7 @@ impl Interval {
 
     /// As a range of a map by key.
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
-        let end = self
-            .end
-            .as_ref()
-            .map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+        let end = self.end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
         (Bound::Included(&self.start[..]), end)
     }
 }
@@ -50,15 +44,9 @@ impl From<&Span> for Interval {
                 let mut end = Vec::with_capacity(key.len() + 1);
                 end.extend_from_slice(key);
                 end.push(0);
-                Self {
-                    start: key.clone(),
-                    end: Some(end.into()),
-                }
+                Self { start: key.clone(), end: Some(end.into()) }
             }
-            Span::Between { start, end } => Self {
-                start: start.clone(),
-                end: Some(end.clone()),
-            },
+            Span::Between { start, end } => Self { start: start.clone(), end: Some(end.clone()) },
             Span::Prefix(prefix) => Self::prefix(prefix),
         }
     }
@@ -88,8 +76,6 @@ mod tests {
     #[test]
     fn one_key_holds_itself_alone() {
         let one = Interval::from(&Span::Key(Bytes::from_static(b"k")));
-        assert!(
-            one.contains(b"k") && !one.contains(b"k\0") && !one.contains(b"j") && !one.is_empty()
-        );
+        assert!(one.contains(b"k") && !one.contains(b"k\0") && !one.contains(b"j") && !one.is_empty());
     }
 }

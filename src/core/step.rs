@@ -40,13 +40,7 @@ mod tag {
 
 impl<'a> Step<'a> {
     pub fn new(state: &'a mut State, wall_ms: u64) -> Self {
-        Self {
-            state,
-            wall_ms,
-            outcome: Outcome::default(),
-            queues: BTreeSet::new(),
-            digest: Digest::default(),
-        }
+        Self { state, wall_ms, outcome: Outcome::default(), queues: BTreeSet::new(), digest: Digest::default() }
     }
 
     /// Moves the clock, never back.
@@ -61,10 +55,7 @@ impl<'a> Step<'a> {
     pub fn expire(&mut self) {
         let (mut sessions, mut keys) = (0, 0);
         while let Some((deadline_ms, id)) = self.state.sessions.next_deadline() {
-            if deadline_ms > self.state.clock_ms
-                || sessions == EXPIRIES_PER_ENTRY_MAX
-                || keys >= DELETE_KEYS_MAX
-            {
+            if deadline_ms > self.state.clock_ms || sessions == EXPIRIES_PER_ENTRY_MAX || keys >= DELETE_KEYS_MAX {
                 break;
             }
             sessions += 1;
@@ -92,19 +83,8 @@ impl<'a> Step<'a> {
         let result = self.command(command);
         // The command may have closed the session.
         if let Some(session) = self.state.sessions.get_mut(id.session) {
-            session.retries.remember(
-                id.sequence,
-                First {
-                    command: hash,
-                    result: Arc::new(result.clone()),
-                },
-            );
-            self.digest
-                .tag(tag::REMEMBER)
-                .number(id.session.0)
-                .number(id.sequence)
-                .number(hash)
-                .flag(result.is_ok());
+            session.retries.remember(id.sequence, First { command: hash, result: Arc::new(result.clone()) });
+            self.digest.tag(tag::REMEMBER).number(id.session.0).number(id.sequence).number(hash).flag(result.is_ok());
         }
         result
     }
@@ -118,30 +98,15 @@ impl<'a> Step<'a> {
             Command::RenewSessions { ids } => Ok(self.renew_sessions(ids)),
             Command::CloseSession { id } => self.close_session(*id),
             Command::Claim(claim) => self.claim(claim),
-            Command::Release {
-                name,
-                session,
-                which,
-            } => self.release(name, *session, which),
+            Command::Release { name, session, which } => self.release(name, *session, which),
             Command::ForceRelease { name, token } => self.force_release(name, *token),
-            Command::Proclaim {
-                name,
-                session,
-                token,
-                value,
-            } => self.proclaim(name, *session, *token, value),
+            Command::Proclaim { name, session, token, value } => self.proclaim(name, *session, *token, value),
         }
     }
 
     /// The outcome, once all is done.
     pub fn finish(self) -> Outcome {
-        let Self {
-            state,
-            mut outcome,
-            queues,
-            digest,
-            ..
-        } = self;
+        let Self { state, mut outcome, queues, digest, .. } = self;
         state.hash = digest.chain(state.hash);
         outcome.queues = queues.into_iter().collect();
         outcome
@@ -158,16 +123,9 @@ impl<'a> Step<'a> {
         let bound = before.as_ref().and_then(|before| before.session);
         if bound != written.session {
             self.unbind(bound, written.key);
-            if let Some(session) = written
-                .session
-                .and_then(|id| self.state.sessions.get_mut(id))
-            {
+            if let Some(session) = written.session.and_then(|id| self.state.sessions.get_mut(id)) {
                 // The keyspace's own copy of the key, so that the two share it.
-                let key = self
-                    .state
-                    .keyspace
-                    .get(written.key)
-                    .map_or_else(|| written.key.clone(), |it| it.key.clone());
+                let key = self.state.keyspace.get(written.key).map_or_else(|| written.key.clone(), |it| it.key.clone());
                 session.keys.insert(key);
             }
         }
@@ -192,20 +150,9 @@ impl<'a> Step<'a> {
         if let Some(change) = self.state.keyspace.commit(draft) {
             for event in &change.events {
                 let key = &event.key;
-                let kind = if event.kind == EventKind::Put {
-                    tag::PUT
-                } else {
-                    tag::DELETE
-                };
-                self.digest
-                    .tag(kind)
-                    .number(key.mod_revision)
-                    .bytes(&key.key)
-                    .bytes(&key.value);
-                self.digest
-                    .number(key.create_revision)
-                    .number(key.version)
-                    .session(key.session);
+                let kind = if event.kind == EventKind::Put { tag::PUT } else { tag::DELETE };
+                self.digest.tag(kind).number(key.mod_revision).bytes(&key.key).bytes(&key.value);
+                self.digest.number(key.create_revision).number(key.version).session(key.session);
                 self.digest.number(key.wall_ms).flag(key.claim);
             }
             self.outcome.changes.push(change);
@@ -221,12 +168,7 @@ impl<'a> Step<'a> {
                 continue;
             };
             self.delete(draft, &place.key);
-            let ended = Grant {
-                name: name.clone(),
-                key: place.key.clone(),
-                session: place.session,
-                token: *token,
-            };
+            let ended = Grant { name: name.clone(), key: place.key.clone(), session: place.session, token: *token };
             self.outcome.ended.push(ended);
             if owner {
                 self.queues.insert(name.clone());
@@ -252,16 +194,8 @@ impl<'a> Step<'a> {
             let Some(place) = queue.get(token) else {
                 continue;
             };
-            self.digest
-                .tag(tag::GRANT)
-                .number(token)
-                .number(self.wall_ms);
-            let granted = Grant {
-                name: name.clone(),
-                key: place.key.clone(),
-                session: place.session,
-                token,
-            };
+            self.digest.tag(tag::GRANT).number(token).number(self.wall_ms);
+            let granted = Grant { name: name.clone(), key: place.key.clone(), session: place.session, token };
             self.outcome.granted.push(granted);
         }
     }

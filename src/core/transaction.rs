@@ -56,19 +56,9 @@ struct Planning<'a> {
 
 impl Step<'_> {
     pub fn txn(&mut self, txn: &Txn) -> Result<Reply, Refusal> {
-        let succeeded = txn
-            .compare
-            .iter()
-            .all(|compare| self.state.satisfies(compare));
-        let plan = plan(
-            self.state,
-            if succeeded { &txn.then } else { &txn.otherwise },
-        )?;
-        let Plan {
-            ops,
-            sequential,
-            mut budget,
-        } = plan;
+        let succeeded = txn.compare.iter().all(|compare| self.state.satisfies(compare));
+        let plan = plan(self.state, if succeeded { &txn.then } else { &txn.otherwise })?;
+        let Plan { ops, sequential, mut budget } = plan;
         if sequential != self.state.sequential {
             self.state.sequential = sequential;
             self.digest.tag(TAG_SEQUENTIAL).number(sequential);
@@ -78,42 +68,22 @@ impl Step<'_> {
         for op in ops {
             results.push(match op {
                 Planned::Put { put, key } => {
-                    let written = Written {
-                        key: &key,
-                        value: &put.value,
-                        session: put.session,
-                        claim: false,
-                    };
+                    let written = Written { key: &key, value: &put.value, session: put.session, claim: false };
                     let before = self.put(&mut draft, &written);
-                    let prev = before
-                        .filter(|_| put.prev)
-                        .map(|before| view(&before, true));
+                    let prev = before.filter(|_| put.prev).map(|before| view(&before, true));
                     OpReply::Put { key, prev }
                 }
                 Planned::Delete { keys, prev } => {
-                    let gone: Vec<_> = keys
-                        .iter()
-                        .filter_map(|key| self.delete(&mut draft, key))
-                        .collect();
+                    let gone: Vec<_> = keys.iter().filter_map(|key| self.delete(&mut draft, key)).collect();
                     let deleted = gone.len() as u64;
-                    let prev = if prev {
-                        gone.iter().map(|gone| view(gone, true)).collect()
-                    } else {
-                        Vec::new()
-                    };
+                    let prev = if prev { gone.iter().map(|gone| view(gone, true)).collect() } else { Vec::new() };
                     OpReply::Delete { deleted, prev }
                 }
-                Planned::Range(range) => {
-                    OpReply::Range(read_newest(&self.state.keyspace, range, &mut budget))
-                }
+                Planned::Range(range) => OpReply::Range(read_newest(&self.state.keyspace, range, &mut budget)),
             });
         }
         let revision = self.commit(draft);
-        Ok(Reply::Txn(TxnReply {
-            succeeded,
-            revision,
-            results,
-        }))
+        Ok(Reply::Txn(TxnReply { succeeded, revision, results }))
     }
 }
 
@@ -128,31 +98,21 @@ fn plan<'a>(state: &State, list: &'a [Op]) -> Result<Plan<'a>, Refusal> {
         deleted: 0,
         prev_bytes: 0,
     };
-    planning
-        .puts
-        .extend(list.iter().filter_map(plainly_put).cloned());
+    planning.puts.extend(list.iter().filter_map(plainly_put).cloned());
     let mut ops = Vec::with_capacity(list.len());
     for op in list {
         ops.push(match op {
-            Op::Put(put) => Planned::Put {
-                put,
-                key: planning.put(put)?,
-            },
-            Op::Delete { span, prev } => Planned::Delete {
-                keys: planning.delete(&Interval::from(span), *prev)?,
-                prev: *prev,
-            },
+            Op::Put(put) => Planned::Put { put, key: planning.put(put)? },
+            Op::Delete { span, prev } => {
+                Planned::Delete { keys: planning.delete(&Interval::from(span), *prev)?, prev: *prev }
+            }
             Op::Range(range) => Planned::Range(range),
         });
     }
     planning.check_bonds()?;
     let prev_bytes = usize::try_from(planning.prev_bytes).unwrap_or(usize::MAX);
     check_limit("bytes of previous versions", prev_bytes, RANGE_BYTES_MAX)?;
-    Ok(Plan {
-        ops,
-        sequential: planning.sequential,
-        budget: Budget(RANGE_BYTES_MAX - prev_bytes),
-    })
+    Ok(Plan { ops, sequential: planning.sequential, budget: Budget(RANGE_BYTES_MAX - prev_bytes) })
 }
 
 fn deleted(op: &Op) -> Option<Interval> {
@@ -175,11 +135,7 @@ impl Planning<'_> {
         if let Some(session) = put.session {
             self.state.sessions.alive(session, self.state.clock_ms)?;
         }
-        let key = if put.sequential {
-            self.next_sequential(&put.key)?
-        } else {
-            put.key.clone()
-        };
+        let key = if put.sequential { self.next_sequential(&put.key)? } else { put.key.clone() };
         if let Some(before) = self.state.keyspace.get(&key) {
             refuse_claim(before)?;
             self.count_bond(before.session, -1);
@@ -191,17 +147,11 @@ impl Planning<'_> {
 
     /// The next number, whatever stands at the key: it isn't looked for a free one, since the counter alone makes keys differ.
     fn next_sequential(&mut self, prefix: &[u8]) -> Result<Bytes, Refusal> {
-        let spent = || Refusal::LimitExceeded {
-            what: "sequential puts".to_owned(),
-            limit: u64::MAX,
-            actual: u64::MAX,
-        };
+        let spent = || Refusal::LimitExceeded { what: "sequential puts".to_owned(), limit: u64::MAX, actual: u64::MAX };
         self.sequential = self.sequential.checked_add(1).ok_or_else(spent)?;
         let mut key = BytesMut::with_capacity(prefix.len() + SEQUENTIAL_DIGITS);
         key.put_slice(prefix);
-        key.put_slice(
-            format!("{:0digits$}", self.sequential, digits = SEQUENTIAL_DIGITS).as_bytes(),
-        );
+        key.put_slice(format!("{:0digits$}", self.sequential, digits = SEQUENTIAL_DIGITS).as_bytes());
         let key = key.freeze();
         if self.puts.contains(&key) || self.deletes.iter().any(|interval| interval.contains(&key)) {
             return Err(duplicate(&key));
@@ -231,27 +181,15 @@ impl Planning<'_> {
 
     fn check_bonds(&self) -> Result<(), Refusal> {
         for (id, change) in self.bonds.iter().filter(|(_, change)| **change > 0) {
-            let keys = self
-                .state
-                .sessions
-                .get(*id)
-                .map_or(0, |session| session.keys.len());
-            check_limit(
-                "session keys",
-                keys.saturating_add_signed(*change as isize),
-                SESSION_KEYS_MAX,
-            )?;
+            let keys = self.state.sessions.get(*id).map_or(0, |session| session.keys.len());
+            check_limit("session keys", keys.saturating_add_signed(*change as isize), SESSION_KEYS_MAX)?;
         }
         Ok(())
     }
 }
 
 fn refuse_claim(before: &Version) -> Result<(), Refusal> {
-    if before.claim {
-        Err(Refusal::KeyIsClaim(readable(&before.key)))
-    } else {
-        Ok(())
-    }
+    if before.claim { Err(Refusal::KeyIsClaim(readable(&before.key))) } else { Ok(()) }
 }
 
 impl State {
@@ -264,20 +202,10 @@ impl State {
                 Some(version) => holds(relation, &version.value, value),
                 None => relation == Relation::NotEqual,
             },
-            Target::CreateRevision(revision) => holds(
-                relation,
-                &number(|version| version.create_revision),
-                revision,
-            ),
-            Target::ModRevision(revision) => {
-                holds(relation, &number(|version| version.mod_revision), revision)
-            }
+            Target::CreateRevision(revision) => holds(relation, &number(|version| version.create_revision), revision),
+            Target::ModRevision(revision) => holds(relation, &number(|version| version.mod_revision), revision),
             Target::Version(count) => holds(relation, &number(|version| version.version), count),
-            Target::Session(id) => holds(
-                relation,
-                &number(|version| version.session.map_or(0, |id| id.0)),
-                id,
-            ),
+            Target::Session(id) => holds(relation, &number(|version| version.session.map_or(0, |id| id.0)), id),
             Target::Holds(token) => self.is_owner(&compare.key, *token),
         }
     }

@@ -22,26 +22,13 @@ impl State {
         for version in self.keyspace.live() {
             let Some(id) = version.session else { continue };
             bound += 1;
-            if !self
-                .sessions
-                .get(id)
-                .is_some_and(|session| session.keys.contains(&version.key))
-            {
-                return Err(format!(
-                    "key {} is not among those of its session {id}",
-                    readable(&version.key)
-                ));
+            if !self.sessions.get(id).is_some_and(|session| session.keys.contains(&version.key)) {
+                return Err(format!("key {} is not among those of its session {id}", readable(&version.key)));
             }
         }
-        let listed: usize = self
-            .sessions
-            .iter()
-            .map(|(_, session)| session.keys.len())
-            .sum();
+        let listed: usize = self.sessions.iter().map(|(_, session)| session.keys.len()).sum();
         if listed != bound {
-            return Err(format!(
-                "{bound} keys are bound, and sessions list {listed}"
-            ));
+            return Err(format!("{bound} keys are bound, and sessions list {listed}"));
         }
         Ok(())
     }
@@ -51,27 +38,14 @@ impl State {
         let mut claims = 0;
         for version in self.keyspace.live().filter(|version| version.claim) {
             claims += 1;
-            let place = self
-                .claim_of(&version.key)
-                .and_then(|(name, token)| self.place(&name, token));
-            if !place.is_some_and(|place| {
-                place.key == version.key && Some(place.session) == version.session
-            }) {
-                return Err(format!(
-                    "claim {} is not in its queue",
-                    readable(&version.key)
-                ));
+            let place = self.claim_of(&version.key).and_then(|(name, token)| self.place(&name, token));
+            if !place.is_some_and(|place| place.key == version.key && Some(place.session) == version.session) {
+                return Err(format!("claim {} is not in its queue", readable(&version.key)));
             }
         }
-        let queued: usize = self
-            .queues
-            .iter()
-            .map(|queue| queue.owners() + queue.waiting())
-            .sum();
+        let queued: usize = self.queues.iter().map(|queue| queue.owners() + queue.waiting()).sum();
         if queued != claims {
-            return Err(format!(
-                "{claims} keys are claims, and queues hold {queued}"
-            ));
+            return Err(format!("{claims} keys are claims, and queues hold {queued}"));
         }
         Ok(())
     }

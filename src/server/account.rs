@@ -16,14 +16,8 @@ pub fn account(node: &Node, replica: &Replica, started: Instant) -> v1::MemberSt
     let (applied, state) = replica.state();
     let stats = state.read(&Stats).unwrap_or_default();
     // A member that isn't added yet knows itself by its id alone.
-    let own = node
-        .members()
-        .into_iter()
-        .find(|member| member.id == status.id);
-    let own = own.unwrap_or_else(|| Member {
-        id: status.id,
-        ..Member::default()
-    });
+    let own = node.members().into_iter().find(|member| member.id == status.id);
+    let own = own.unwrap_or_else(|| Member { id: status.id, ..Member::default() });
     v1::MemberStatus {
         member: Some(member(own)),
         reachable: true,

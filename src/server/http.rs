@@ -43,10 +43,7 @@ async fn readyz(State(account): State<Account>) -> impl IntoResponse {
 }
 
 async fn metrics(State(account): State<Account>) -> impl IntoResponse {
-    (
-        [("content-type", "text/plain; version=0.0.4")],
-        text(&account()),
-    )
+    ([("content-type", "text/plain; version=0.0.4")], text(&account()))
 }
 
 /// All figures. Prometheus' text format, one gauge or counter a block.
@@ -54,90 +51,28 @@ fn text(status: &MemberStatus) -> String {
     let id = status.member.as_ref().map_or(0, |member| member.node_id);
     let leads = u64::from(id != 0 && status.leader == id);
     let figures = [
-        (
-            "leader",
-            "gauge",
-            "Node id of the leader, 0 while none is known.",
-            status.leader,
-        ),
+        ("leader", "gauge", "Node id of the leader, 0 while none is known.", status.leader),
         ("is_leader", "gauge", "1 while this member leads.", leads),
         ("raft_term", "counter", "Raft's term.", status.term),
-        (
-            "raft_last_log_index",
-            "gauge",
-            "Index of the last log entry on disk.",
-            status.last_log_index,
-        ),
-        (
-            "raft_committed_index",
-            "counter",
-            "Index of the last entry known to be committed.",
-            status.committed_index,
-        ),
-        (
-            "raft_applied_index",
-            "counter",
-            "Index of the last entry that was applied.",
-            status.applied_index,
-        ),
-        (
-            "raft_purged_index",
-            "counter",
-            "Index of the last entry that was purged.",
-            status.purged_index,
-        ),
-        (
-            "raft_snapshot_index",
-            "counter",
-            "Index of the last entry in the newest snapshot.",
-            status.snapshot_index,
-        ),
-        (
-            "revision",
-            "counter",
-            "The newest revision.",
-            status.revision,
-        ),
-        (
-            "compacted_revision",
-            "counter",
-            "History up to here is gone.",
-            status.compacted_revision,
-        ),
+        ("raft_last_log_index", "gauge", "Index of the last log entry on disk.", status.last_log_index),
+        ("raft_committed_index", "counter", "Index of the last entry known to be committed.", status.committed_index),
+        ("raft_applied_index", "counter", "Index of the last entry that was applied.", status.applied_index),
+        ("raft_purged_index", "counter", "Index of the last entry that was purged.", status.purged_index),
+        ("raft_snapshot_index", "counter", "Index of the last entry in the newest snapshot.", status.snapshot_index),
+        ("revision", "counter", "The newest revision.", status.revision),
+        ("compacted_revision", "counter", "History up to here is gone.", status.compacted_revision),
         ("keys", "gauge", "Live keys, claims included.", status.keys),
         ("sessions", "gauge", "Sessions.", status.sessions),
-        (
-            "queues",
-            "gauge",
-            "Locks and elections that somebody claims.",
-            status.queues,
-        ),
-        (
-            "state_bytes",
-            "gauge",
-            "Bytes of keys and values, all versions kept.",
-            status.state_bytes,
-        ),
-        (
-            "disk_bytes",
-            "gauge",
-            "Bytes on disk, of log and snapshots.",
-            status.disk_bytes,
-        ),
-        (
-            "uptime_milliseconds",
-            "counter",
-            "Time since the server was started.",
-            status.uptime_ms,
-        ),
+        ("queues", "gauge", "Locks and elections that somebody claims.", status.queues),
+        ("state_bytes", "gauge", "Bytes of keys and values, all versions kept.", status.state_bytes),
+        ("disk_bytes", "gauge", "Bytes on disk, of log and snapshots.", status.disk_bytes),
+        ("uptime_milliseconds", "counter", "Time since the server was started.", status.uptime_ms),
     ];
     let mut text = String::new();
     for (name, kind, help, value) in figures {
         // Writing to a string can't fail.
-        let _ = write!(
-            text,
-            "# HELP ringfence_{name} {help}\n# TYPE ringfence_{name} {kind}\nringfence_{name} {value}\n"
-        );
+        let _ =
+            write!(text, "# HELP ringfence_{name} {help}\n# TYPE ringfence_{name} {kind}\nringfence_{name} {value}\n");
     }
     text
 }
@@ -148,15 +83,8 @@ mod tests {
 
     #[test]
     fn metrics_have_help_type_and_value_each() {
-        let text = text(&MemberStatus {
-            leader: 3,
-            revision: 7,
-            ..MemberStatus::default()
-        });
-        assert!(
-            text.contains("# TYPE ringfence_revision counter\nringfence_revision 7\n"),
-            "{text}"
-        );
+        let text = text(&MemberStatus { leader: 3, revision: 7, ..MemberStatus::default() });
+        assert!(text.contains("# TYPE ringfence_revision counter\nringfence_revision 7\n"), "{text}");
         assert!(text.contains("\nringfence_is_leader 0\n"), "{text}");
         assert_eq!(text.lines().count() % 3, 0);
     }

@@ -4,23 +4,16 @@ use ringfence_server::config::{LogFormat, Settings};
 use tracing_subscriber::EnvFilter;
 
 /// What the crates below us tell at `info` is of use to their authors only.
-const QUIET: &str =
-    "openraft=error,sled=warn,h2=warn,hyper=warn,hyper_util=warn,tower=warn,tonic=warn";
+const QUIET: &str = "openraft=error,sled=warn,h2=warn,hyper=warn,hyper_util=warn,tower=warn,tonic=warn";
 
 /// Starts logging. Call it once.
 pub fn start(settings: &Settings) {
     let level = &settings.log_level;
     let lone = level.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let directives = if lone {
-        format!("{level},{QUIET}")
-    } else {
-        level.clone()
-    };
+    let directives = if lone { format!("{level},{QUIET}") } else { level.clone() };
     // The configuration has checked it.
     let filter = EnvFilter::try_new(directives).unwrap_or_default();
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.log_format {
         LogFormat::Text => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());

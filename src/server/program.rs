@@ -33,10 +33,7 @@ pub fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("ringfenced: the configuration is wrong:");
-            error
-                .problems()
-                .iter()
-                .for_each(|problem| eprintln!("  {problem}"));
+            error.problems().iter().for_each(|problem| eprintln!("  {problem}"));
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
@@ -46,16 +43,10 @@ pub fn main() -> ExitCode {
     }
     logs::start(&loaded.settings);
     open_files::raise_limit();
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(
-                &loaded.settings,
-                &format!("threads can't be started: {error}"),
-            );
+            complain(&loaded.settings, &format!("threads can't be started: {error}"));
             return ExitCode::from(CANNOT_START);
         }
     };
@@ -69,17 +60,11 @@ pub fn main() -> ExitCode {
 /// The server's life.
 async fn run(loaded: &Loaded) -> ExitCode {
     let settings = &loaded.settings;
-    let (Ok(terminate), Ok(interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
+    let (Ok(terminate), Ok(interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         complain(settings, "signals can't be received");
         return ExitCode::from(CANNOT_START);
     };
-    let mut signals = Signals {
-        terminate,
-        interrupt,
-    };
+    let mut signals = Signals { terminate, interrupt };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster = settings.cluster,

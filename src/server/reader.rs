@@ -69,14 +69,7 @@ struct Rounds {
 impl Reader {
     /// A reader over the same node as this proposer.
     pub fn new(replica: Arc<Replica>, proposer: &Proposer, stopping: Stopping) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                replica,
-                stopping,
-                link: proposer.link(),
-                rounds: Mutex::default(),
-            }),
-        }
+        Self { inner: Arc::new(Inner { replica, stopping, link: proposer.link(), rounds: Mutex::default() }) }
     }
 
     /// Waits until the state of this node holds everything that was acknowledged, on whatever member, before this call. At most
@@ -90,10 +83,7 @@ impl Reader {
         let left = PATIENCE.saturating_sub(began.elapsed());
         self.bounded(left, self.inner.replica.wait_applied(index))
             .await?
-            .ok_or_else(|| ReadError::Behind {
-                wanted: index,
-                applied: self.inner.replica.applied(),
-            })
+            .ok_or_else(|| ReadError::Behind { wanted: index, applied: self.inner.replica.applied() })
     }
 
     /// Waits until the state of this node has this revision. At most [`PATIENCE`]. Cancel safe.
@@ -103,10 +93,7 @@ impl Reader {
     pub async fn at_least(&self, revision: Revision) -> Result<(), ReadError> {
         self.bounded(PATIENCE, self.inner.replica.wait_revision(revision))
             .await?
-            .ok_or_else(|| ReadError::Behind {
-                wanted: revision,
-                applied: self.inner.replica.revision(),
-            })
+            .ok_or_else(|| ReadError::Behind { wanted: revision, applied: self.inner.replica.revision() })
     }
 
     /// A read index, for another member that asks because this one leads.
@@ -122,11 +109,7 @@ impl Reader {
     }
 
     /// `None`: the time is over.
-    async fn bounded(
-        &self,
-        patience: Duration,
-        wait: impl Future<Output = ()>,
-    ) -> Result<Option<()>, ReadError> {
+    async fn bounded(&self, patience: Duration, wait: impl Future<Output = ()>) -> Result<Option<()>, ReadError> {
         let mut wait = std::pin::pin!(wait);
         tokio::select! {
             biased;
@@ -183,11 +166,7 @@ async fn round(inner: &Inner) -> Result<u64, ReadError> {
     let give_up = Instant::now() + PATIENCE;
     loop {
         let Some(node) = inner.link.get() else {
-            return Err(if inner.stopping.is_stopping() {
-                ReadError::Stopping
-            } else {
-                ReadError::NoLeader
-            });
+            return Err(if inner.stopping.is_stopping() { ReadError::Stopping } else { ReadError::NoLeader });
         };
         let left = give_up.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -197,11 +176,7 @@ async fn round(inner: &Inner) -> Result<u64, ReadError> {
         match ask(&node, left).await {
             Some(answer) => return answer,
             None => {
-                let wait = if seen.leader.is_some() {
-                    BACK_OFF
-                } else {
-                    left
-                };
+                let wait = if seen.leader.is_some() { BACK_OFF } else { left };
                 let _ = timeout(wait.min(left), node.leadership_changed(&seen)).await;
             }
         }
@@ -218,10 +193,7 @@ async fn ask(node: &Arc<dyn Consensus>, left: Duration) -> Option<Result<u64, Re
             Err(ReadIndexError::NotLeader { .. } | ReadIndexError::NoQuorum) => None,
         };
     }
-    node.forward_read_index(seen.leader?, left)
-        .await
-        .ok()
-        .map(Ok)
+    node.forward_read_index(seen.leader?, left).await.ok().map(Ok)
 }
 
 /// Watches whether this member is still in touch with a leader that has a majority, for those who wait for something to
@@ -246,10 +218,7 @@ const TOUCH_EVERY: Duration = Duration::from_secs(2);
 impl Touch {
     /// Asks through this reader.
     pub fn new(reader: Reader) -> Self {
-        Self {
-            reader,
-            followers: Arc::default(),
-        }
+        Self { reader, followers: Arc::default() }
     }
 
     /// Resolves once a linearizable read was not possible on this member for its whole [`PATIENCE`], or the server stops. Cancel safe.

@@ -69,9 +69,7 @@ impl Replica {
         let observers = self.observers.lock();
         let (outcome, revision) = {
             let mut applied = self.applied.write();
-            let outcome = entry
-                .map(|entry| applied.state.apply(entry))
-                .unwrap_or_default();
+            let outcome = entry.map(|entry| applied.state.apply(entry)).unwrap_or_default();
             if let Some(last) = outcome.changes.last() {
                 applied.revision = last.revision;
             }
@@ -93,11 +91,7 @@ impl Replica {
         let revision = state.read(&Stats).map_or(0, |stats| stats.revision);
         {
             let mut applied = self.applied.write();
-            *applied = Applied {
-                index,
-                revision,
-                state: state.clone(),
-            };
+            *applied = Applied { index, revision, state: state.clone() };
             self.index.store(index, Ordering::Release);
         }
         for observer in observers.iter() {

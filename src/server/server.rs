@@ -26,7 +26,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The client port can't be opened.
-    #[error("the client port {address} can't be opened: {error}; another process may have it: stop that, or name another client_listen")]
+    #[error(
+        "the client port {address} can't be opened: {error}; another process may have it: stop that, or name another client_listen"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -37,7 +39,9 @@ pub enum StartError {
     #[error(transparent)]
     Node(#[from] raft::StartError),
     /// The HTTP port can't be opened.
-    #[error("the HTTP port {address} can't be opened: {error}; another process may have it: stop that, or name another http_listen")]
+    #[error(
+        "the HTTP port {address} can't be opened: {error}; another process may have it: stop that, or name another http_listen"
+    )]
     Http {
         /// The address.
         address: SocketAddr,
@@ -132,7 +136,8 @@ impl Server {
         proposer.start(Arc::new(node.clone()));
 
         let headers = Headers::new(settings.cluster_id(), settings.node_id, node.clone(), replica.clone());
-        let parts = Parts::new(proposer.clone(), reader.clone(), replica.clone(), hub, headers.clone(), stopping.clone());
+        let parts =
+            Parts::new(proposer.clone(), reader.clone(), replica.clone(), hub, headers.clone(), stopping.clone());
         let cluster = Cluster::new(node.clone(), replica.clone(), reader, headers, started);
         let serving = Mutex::new(Some(listening.serve(&parts, cluster, &node)));
         Ok(Self { node, replica, proposer, stopping, address, serving, _http: http })

@@ -29,10 +29,7 @@ impl Waits {
         while now() < number {
             let (ticket, woken) = self.enter(number);
             // Whoever is dropped while waiting leaves nothing behind.
-            let _place = Place {
-                waits: self,
-                key: (number, ticket),
-            };
+            let _place = Place { waits: self, key: (number, ticket) };
             // The number may have been reached between the look and the entry.
             if now() >= number {
                 return;

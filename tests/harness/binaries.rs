@@ -15,12 +15,8 @@ static BINARIES: LazyLock<(PathBuf, PathBuf)> = LazyLock::new(|| {
     if std::env::var_os(binary::VARIABLE).is_none() || std::env::var_os(CLI_VARIABLE).is_none() {
         build();
     }
-    let find =
-        |name, variable| binary::find(name, variable).unwrap_or_else(|error| panic!("{error}"));
-    (
-        find("ringfenced", binary::VARIABLE),
-        find("ringfence", CLI_VARIABLE),
-    )
+    let find = |name, variable| binary::find(name, variable).unwrap_or_else(|error| panic!("{error}"));
+    (find("ringfenced", binary::VARIABLE), find("ringfence", CLI_VARIABLE))
 });
 
 /// `ringfenced`.
@@ -49,20 +45,9 @@ fn build() {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .args([
-            "build",
-            "--quiet",
-            "--workspace",
-            "--bins",
-            "--profile",
-            name,
-            "--target-dir",
-        ])
+        .args(["build", "--quiet", "--workspace", "--bins", "--profile", name, "--target-dir"])
         .arg(target)
         .status()
         .expect("cargo runs");
-    assert!(
-        built.success(),
-        "the programs under test could not be built"
-    );
+    assert!(built.success(), "the programs under test could not be built");
 }

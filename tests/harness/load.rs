@@ -50,15 +50,8 @@ impl Load {
         let shared = Arc::new(Shared::default());
         let endpoints = world.endpoints();
         let watcher = tokio::spawn(watch(world.client().await));
-        let clients = (1..=clients)
-            .map(|id| tokio::spawn(work(id, connect(&endpoints), shared.clone())))
-            .collect();
-        Self {
-            shared,
-            clients,
-            watcher,
-            endpoints,
-        }
+        let clients = (1..=clients).map(|id| tokio::spawn(work(id, connect(&endpoints), shared.clone()))).collect();
+        Self { shared, clients, watcher, endpoints }
     }
 
     /// Waits until the clients have completed this many turns more: the cluster works.
@@ -66,11 +59,7 @@ impl Load {
         let goal = self.shared.turns.load(Ordering::SeqCst) + turns;
         until("the clients to get on with their work", async || {
             let done = self.shared.turns.load(Ordering::SeqCst);
-            if done >= goal {
-                Ok(())
-            } else {
-                Err(format!("{done} of {goal} turns are done"))
-            }
+            if done >= goal { Ok(()) } else { Err(format!("{done} of {goal} turns are done")) }
         })
         .await;
     }
@@ -83,34 +72,20 @@ impl Load {
     pub async fn check(self, world: &World) -> History {
         self.shared.stopping.store(true, Ordering::SeqCst);
         for client in self.clients {
-            within("a client to finish its turn", client)
-                .await
-                .expect("a client's task");
+            within("a client to finish its turn", client).await.expect("a client's task");
         }
         let end = connect(&self.endpoints);
         let last = record_put(&self.shared.recorder, 0, &end.kv(), END, "end").await;
-        assert!(
-            matches!(last, Ended::Ok(_)),
-            "the last write of all: {last:?}"
-        );
-        let messages = within("the watcher to see the last write", self.watcher)
-            .await
-            .expect("the watcher's task");
+        assert!(matches!(last, Ended::Ok(_)), "the last write of all: {last:?}");
+        let messages = within("the watcher to see the last write", self.watcher).await.expect("the watcher's task");
         let history = self.shared.recorder.history();
         let versions = versions(&end.kv(), &history).await;
-        let last = versions
-            .iter()
-            .map(|version| version.revision)
-            .max()
-            .unwrap_or(0);
+        let last = versions.iter().map(|version| version.revision).max().unwrap_or(0);
         let checks = [
             ("writes", history::writes::check(&history, &versions)),
             ("tokens", history::tokens::check(&history)),
             ("one holder", history::one_holder::check(&history)),
-            (
-                "fenced register",
-                history::fenced::check(&history, &versions, REGISTER),
-            ),
+            ("fenced register", history::fenced::check(&history, &versions, REGISTER)),
             ("watch", history::watch::check(&messages, &versions, last)),
         ];
         for (name, verdict) in checks {
@@ -118,16 +93,8 @@ impl Load {
         }
         // Locks are released, and the sessions of clients that lost theirs expire by themselves.
         until("all sessions to be gone", async || {
-            let status = world
-                .raw(world.ids()[0])
-                .status()
-                .await
-                .map_err(|status| format!("{status:?}"))?;
-            if status.sessions == 0 {
-                Ok(())
-            } else {
-                Err(format!("{} are there", status.sessions))
-            }
+            let status = world.raw(world.ids()[0]).status().await.map_err(|status| format!("{status:?}"))?;
+            if status.sessions == 0 { Ok(()) } else { Err(format!("{} are there", status.sessions)) }
         })
         .await;
         world.settle().await;
@@ -136,10 +103,7 @@ impl Load {
 }
 
 fn connect(endpoints: &[String]) -> Client {
-    Client::builder(endpoints.to_vec())
-        .deadline(Duration::from_secs(5))
-        .build()
-        .expect("endpoints")
+    Client::builder(endpoints.to_vec()).deadline(Duration::from_secs(5)).build().expect("endpoints")
 }
 
 /// A client's life: turn after turn.
@@ -148,26 +112,9 @@ async fn work(id: u32, client: Client, shared: Arc<Shared>) {
     while !shared.stopping.load(Ordering::SeqCst) {
         turn += 1;
         let key = format!("w/own/{id}");
-        record_put(
-            &shared.recorder,
-            id,
-            &client.kv(),
-            &key,
-            &format!("{id}-{turn}"),
-        )
-        .await;
-        let call = shared.recorder.call(
-            id,
-            Action::Acquire {
-                lock: LOCK.to_owned(),
-            },
-        );
-        let taken = client
-            .lock(LOCK)
-            .ttl(TTL)
-            .wait(Duration::from_secs(10))
-            .acquire()
-            .await;
+        record_put(&shared.recorder, id, &client.kv(), &key, &format!("{id}-{turn}")).await;
+        let call = shared.recorder.call(id, Action::Acquire { lock: LOCK.to_owned() });
+        let taken = client.lock(LOCK).ttl(TTL).wait(Duration::from_secs(10)).acquire().await;
         let guard = match taken {
             Ok(guard) => {
                 call.end(Ended::Ok(guard.token()));
@@ -179,9 +126,7 @@ async fn work(id: u32, client: Client, shared: Arc<Shared>) {
                 continue;
             }
         };
-        if hold(id, turn, &client, &guard, &shared.recorder).await
-            && release(id, guard, &shared.recorder).await
-        {
+        if hold(id, turn, &client, &guard, &shared.recorder).await && release(id, guard, &shared.recorder).await {
             shared.turns.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -200,11 +145,7 @@ async fn hold(id: u32, turn: u64, client: &Client, guard: &LockGuard, recorder: 
             return false;
         }
         // One of them through the session, with exactly one effect; the others may be left in doubt.
-        let kv = if step == 1 {
-            guard.session().kv()
-        } else {
-            client.kv()
-        };
+        let kv = if step == 1 { guard.session().kv() } else { client.kv() };
         let value = format!("{id}-{turn}-{step}");
         record_fenced(recorder, id, &kv, token, &value).await;
     }
@@ -212,13 +153,7 @@ async fn hold(id: u32, turn: u64, client: &Client, guard: &LockGuard, recorder: 
 }
 
 async fn release(id: u32, guard: LockGuard, recorder: &Recorder) -> bool {
-    let call = recorder.call(
-        id,
-        Action::Release {
-            lock: LOCK.to_owned(),
-            token: guard.token(),
-        },
-    );
+    let call = recorder.call(id, Action::Release { lock: LOCK.to_owned(), token: guard.token() });
     let released = guard.release().await;
     let done = released.is_ok();
     call.end(released.map_or_else(|error| ended(&error), |()| Ended::Ok(0)));
@@ -226,13 +161,7 @@ async fn release(id: u32, guard: LockGuard, recorder: &Recorder) -> bool {
 }
 
 async fn record_put(recorder: &Recorder, id: u32, kv: &Kv, key: &str, value: &str) -> Ended {
-    let call = recorder.call(
-        id,
-        Action::Put {
-            key: key.to_owned(),
-            value: value.to_owned(),
-        },
-    );
+    let call = recorder.call(id, Action::Put { key: key.to_owned(), value: value.to_owned() });
     let result = kv.put(key, value).await;
     let ended = result.map_or_else(|error| ended(&error), |done| Ended::Ok(done.revision));
     call.end(ended.clone());
@@ -240,16 +169,9 @@ async fn record_put(recorder: &Recorder, id: u32, kv: &Kv, key: &str, value: &st
 }
 
 async fn record_fenced(recorder: &Recorder, id: u32, kv: &Kv, token: u64, value: &str) {
-    let action = Action::FencedPut {
-        lock: LOCK.to_owned(),
-        token,
-        key: REGISTER.to_owned(),
-        value: value.to_owned(),
-    };
+    let action = Action::FencedPut { lock: LOCK.to_owned(), token, key: REGISTER.to_owned(), value: value.to_owned() };
     let call = recorder.call(id, action);
-    let txn = Txn::new()
-        .when_holds(LOCK, token)
-        .then(Op::put(REGISTER, value));
+    let txn = Txn::new().when_holds(LOCK, token).then(Op::put(REGISTER, value));
     call.end(match kv.txn(txn).await {
         Ok(done) if done.succeeded => Ended::Ok(done.revision),
         Ok(_) => Ended::Refused("the token is not the owner's".to_owned()),
@@ -270,17 +192,10 @@ fn ended(error: &Error) -> Ended {
 /// Collects what the watcher gives, item by item, until it has given the last write.
 async fn watch(client: Client) -> Vec<Vec<Version>> {
     let options = WatchOptions::prefix(WATCHED).from_revision(1);
-    let mut watcher = client
-        .watch(options)
-        .await
-        .expect("a watch of a cluster that runs");
+    let mut watcher = client.watch(options).await.expect("a watch of a cluster that runs");
     let mut messages = Vec::new();
     loop {
-        let item = watcher
-            .next()
-            .await
-            .expect("the watch goes on")
-            .expect("the watch goes on");
+        let item = watcher.next().await.expect("the watch goes on").expect("the watch goes on");
         let WatchItem::Events(events) = item else {
             continue;
         };

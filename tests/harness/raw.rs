@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use ringfence_proto::v1::{
-    Claim, ClusterStatusRequest, DeleteRequest, ElectionCampaignRequest, HistoryRequest,
-    LockAcquireRequest, LockDescribeRequest, LockDescribeResponse, LockReleaseRequest,
-    LockTryAcquireRequest, LockValidateRequest, MemberStatus, PutRequest, PutResponse,
-    RangeRequest, RangeResponse, SessionDescribeRequest, SessionOpenRequest, TxnOp,
-    cluster_client::ClusterClient, election_client::ElectionClient, kv_client::KvClient,
+    Claim, ClusterStatusRequest, DeleteRequest, ElectionCampaignRequest, HistoryRequest, LockAcquireRequest,
+    LockDescribeRequest, LockDescribeResponse, LockReleaseRequest, LockTryAcquireRequest, LockValidateRequest,
+    MemberStatus, PutRequest, PutResponse, RangeRequest, RangeResponse, SessionDescribeRequest, SessionOpenRequest,
+    TxnOp, cluster_client::ClusterClient, election_client::ElectionClient, kv_client::KvClient,
     lock_client::LockClient, session_client::SessionClient, txn_op, watch_client::WatchClient,
 };
 use tonic::{
@@ -74,10 +73,7 @@ impl Raw {
     /// # Errors
     /// The server's status.
     pub async fn get(&mut self, key: &str) -> Result<Option<String>, Status> {
-        let request = RangeRequest {
-            key: bytes(key),
-            ..Default::default()
-        };
+        let request = RangeRequest { key: bytes(key), ..Default::default() };
         let mut kvs = self.kv.range(request).await?.into_inner().kvs;
         Ok(kvs.pop().map(|kv| text(&kv.value)))
     }
@@ -87,11 +83,7 @@ impl Raw {
     /// # Errors
     /// The server's status.
     pub async fn list(&mut self, prefix: &str) -> Result<RangeResponse, Status> {
-        let request = RangeRequest {
-            key: bytes(prefix),
-            prefix: true,
-            ..Default::default()
-        };
+        let request = RangeRequest { key: bytes(prefix), prefix: true, ..Default::default() };
         Ok(self.kv.range(request).await?.into_inner())
     }
 
@@ -103,23 +95,13 @@ impl Raw {
     /// # Panics
     /// If there are more than one answer holds: a test that writes so much must compare otherwise.
     pub async fn versions(&mut self, key: &str) -> Result<Vec<Version>, Status> {
-        let request = HistoryRequest {
-            key: bytes(key),
-            ..Default::default()
-        };
+        let request = HistoryRequest { key: bytes(key), ..Default::default() };
         let answer = self.kv.history(request).await?.into_inner();
-        assert!(
-            !answer.more && answer.compacted_revision == 0,
-            "the history of {key} is not whole"
-        );
+        assert!(!answer.more && answer.compacted_revision == 0, "the history of {key} is not whole");
         let version = |version: ringfence_proto::v1::KeyVersion| {
             let kv = version.kv.unwrap_or_default();
             let value = (!version.deleted).then(|| text(&kv.value));
-            Version {
-                revision: kv.mod_revision,
-                key: text(&kv.key),
-                value,
-            }
+            Version { revision: kv.mod_revision, key: text(&kv.key), value }
         };
         Ok(answer.versions.into_iter().rev().map(version).collect())
     }
@@ -129,21 +111,9 @@ impl Raw {
     /// # Panics
     /// If the node refuses.
     pub async fn versions_since_compaction(&mut self, key: &str) -> Vec<String> {
-        let request = HistoryRequest {
-            key: bytes(key),
-            ..Default::default()
-        };
-        let answer = self
-            .kv
-            .history(request)
-            .await
-            .expect("a history")
-            .into_inner();
-        answer
-            .versions
-            .into_iter()
-            .map(|version| text(&version.kv.unwrap_or_default().value))
-            .collect()
+        let request = HistoryRequest { key: bytes(key), ..Default::default() };
+        let answer = self.kv.history(request).await.expect("a history").into_inner();
+        answer.versions.into_iter().map(|version| text(&version.kv.unwrap_or_default().value)).collect()
     }
 
     /// Opens a session.
@@ -151,10 +121,7 @@ impl Raw {
     /// # Errors
     /// The server's status.
     pub async fn open(&mut self, ttl_ms: u64) -> Result<u64, Status> {
-        let request = SessionOpenRequest {
-            ttl_ms,
-            owner: "a test".to_owned(),
-        };
+        let request = SessionOpenRequest { ttl_ms, owner: "a test".to_owned() };
         Ok(self.session.open(request).await?.into_inner().session_id)
     }
 
@@ -166,18 +133,8 @@ impl Raw {
     /// # Panics
     /// If the answer has no claim.
     pub async fn try_lock(&mut self, name: &str, session_id: u64) -> Result<Claim, Status> {
-        let request = LockTryAcquireRequest {
-            name: bytes(name),
-            session_id,
-            ..Default::default()
-        };
-        Ok(self
-            .lock
-            .try_acquire(request)
-            .await?
-            .into_inner()
-            .claim
-            .expect("a grant has a claim"))
+        let request = LockTryAcquireRequest { name: bytes(name), session_id, ..Default::default() };
+        Ok(self.lock.try_acquire(request).await?.into_inner().claim.expect("a grant has a claim"))
     }
 
     /// Owners and waiters of a lock.
@@ -185,10 +142,7 @@ impl Raw {
     /// # Errors
     /// The server's status.
     pub async fn queue(&mut self, name: &str) -> Result<LockDescribeResponse, Status> {
-        let request = LockDescribeRequest {
-            name: bytes(name),
-            ..Default::default()
-        };
+        let request = LockDescribeRequest { name: bytes(name), ..Default::default() };
         Ok(self.lock.describe(request).await?.into_inner())
     }
 
@@ -197,11 +151,7 @@ impl Raw {
     /// # Errors
     /// The server's status.
     pub async fn owns(&mut self, name: &str, token: u64) -> Result<bool, Status> {
-        let request = LockValidateRequest {
-            name: bytes(name),
-            token,
-            ..Default::default()
-        };
+        let request = LockValidateRequest { name: bytes(name), token, ..Default::default() };
         Ok(self.lock.validate(request).await?.into_inner().owner)
     }
 
@@ -210,113 +160,69 @@ impl Raw {
     /// # Errors
     /// The server's status.
     pub async fn status(&mut self) -> Result<MemberStatus, Status> {
-        let answer = self
-            .cluster
-            .status(ClusterStatusRequest { local: true })
-            .await?
-            .into_inner();
-        answer
-            .members
-            .into_iter()
-            .next()
-            .ok_or_else(|| Status::internal("a local status without a member"))
+        let answer = self.cluster.status(ClusterStatusRequest { local: true }).await?.into_inner();
+        answer.members.into_iter().next().ok_or_else(|| Status::internal("a local status without a member"))
     }
 }
 
 /// A put of one key.
 #[must_use]
 pub fn put(key: &str, value: &str) -> PutRequest {
-    PutRequest {
-        key: bytes(key),
-        value: bytes(value),
-        ..Default::default()
-    }
+    PutRequest { key: bytes(key), value: bytes(value), ..Default::default() }
 }
 
 /// A read of all keys that begin so.
 #[must_use]
 pub fn prefix(key: &str) -> RangeRequest {
-    RangeRequest {
-        key: bytes(key),
-        prefix: true,
-        ..Default::default()
-    }
+    RangeRequest { key: bytes(key), prefix: true, ..Default::default() }
 }
 
 /// A read of one key.
 #[must_use]
 pub fn get(key: &str) -> RangeRequest {
-    RangeRequest {
-        key: bytes(key),
-        ..Default::default()
-    }
+    RangeRequest { key: bytes(key), ..Default::default() }
 }
 
 /// A deletion of one key.
 #[must_use]
 pub fn delete(key: &str) -> DeleteRequest {
-    DeleteRequest {
-        key: bytes(key),
-        ..Default::default()
-    }
+    DeleteRequest { key: bytes(key), ..Default::default() }
 }
 
 /// A put as an operation of a transaction.
 #[must_use]
 pub fn then_put(put: PutRequest) -> TxnOp {
-    TxnOp {
-        op: Some(txn_op::Op::Put(put)),
-    }
+    TxnOp { op: Some(txn_op::Op::Put(put)) }
 }
 
 /// A wait for an exclusive lock.
 #[must_use]
 pub fn acquire(name: &str, session_id: u64) -> LockAcquireRequest {
-    LockAcquireRequest {
-        name: bytes(name),
-        session_id,
-        ..Default::default()
-    }
+    LockAcquireRequest { name: bytes(name), session_id, ..Default::default() }
 }
 
 /// An attempt at an exclusive lock.
 #[must_use]
 pub fn try_acquire(name: &str, session_id: u64) -> LockTryAcquireRequest {
-    LockTryAcquireRequest {
-        name: bytes(name),
-        session_id,
-        ..Default::default()
-    }
+    LockTryAcquireRequest { name: bytes(name), session_id, ..Default::default() }
 }
 
 /// Gives back a lock.
 #[must_use]
 pub fn release(name: &str, session_id: u64, token: u64) -> LockReleaseRequest {
-    LockReleaseRequest {
-        name: bytes(name),
-        session_id,
-        token,
-        ..Default::default()
-    }
+    LockReleaseRequest { name: bytes(name), session_id, token, ..Default::default() }
 }
 
 /// A candidacy.
 #[must_use]
 pub fn campaign(name: &str, session_id: u64) -> ElectionCampaignRequest {
-    ElectionCampaignRequest {
-        name: bytes(name),
-        session_id,
-        ..Default::default()
-    }
+    ElectionCampaignRequest { name: bytes(name), session_id, ..Default::default() }
 }
 
 /// A question about a session.
 #[must_use]
 pub fn describe(session_id: u64) -> SessionDescribeRequest {
-    SessionDescribeRequest {
-        session_id,
-        ..Default::default()
-    }
+    SessionDescribeRequest { session_id, ..Default::default() }
 }
 
 /// Text as bytes.
@@ -337,13 +243,8 @@ pub fn text(bytes: &[u8]) -> String {
 /// If the call was not refused, or without an `ErrorInfo` of the service's domain.
 pub fn refusal<T: std::fmt::Debug>(result: Result<T, Status>) -> (Code, String) {
     let status = result.expect_err("a refusal");
-    let info = status
-        .get_details_error_info()
-        .unwrap_or_else(|| panic!("no ErrorInfo with {status:?}"));
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo with {status:?}"));
     assert_eq!(info.domain, ringfence_proto::ERROR_DOMAIN, "{status:?}");
-    assert!(
-        !status.message().is_empty(),
-        "a refusal without words: {status:?}"
-    );
+    assert!(!status.message().is_empty(), "a refusal without words: {status:?}");
     (status.code(), info.reason)
 }

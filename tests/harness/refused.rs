@@ -12,17 +12,9 @@ use super::raw::{Raw, refusal};
 /// # Panics
 /// If it is another, or none.
 #[track_caller]
-pub fn refused<T: Debug>(
-    what: &str,
-    result: Result<Response<T>, Status>,
-    code: Code,
-    reason: &str,
-) {
+pub fn refused<T: Debug>(what: &str, result: Result<Response<T>, Status>, code: Code, reason: &str) {
     let told = refusal(result.map_err(|status| {
-        assert!(
-            status.message().len() < 2000,
-            "{what}: a refusal must not repeat the whole input"
-        );
+        assert!(status.message().len() < 2000, "{what}: a refusal must not repeat the whole input");
         status
     }));
     assert_eq!(told, (code, reason.to_owned()), "{what}");
@@ -56,28 +48,8 @@ pub struct Everything {
 /// If the node refuses.
 pub async fn everything(node: &mut Raw) -> Everything {
     let all = node.list("").await.unwrap();
-    let locks = node
-        .lock
-        .list(LockListRequest::default())
-        .await
-        .unwrap()
-        .into_inner()
-        .locks;
-    let sessions = node
-        .session
-        .list(SessionListRequest::default())
-        .await
-        .unwrap()
-        .into_inner()
-        .sessions;
-    let sessions: Vec<_> = sessions
-        .into_iter()
-        .map(|info| (info.session_id, info.ttl_ms, info.keys))
-        .collect();
-    Everything {
-        revision: all.header.unwrap().revision,
-        keys: all.kvs,
-        locks,
-        sessions,
-    }
+    let locks = node.lock.list(LockListRequest::default()).await.unwrap().into_inner().locks;
+    let sessions = node.session.list(SessionListRequest::default()).await.unwrap().into_inner().sessions;
+    let sessions: Vec<_> = sessions.into_iter().map(|info| (info.session_id, info.ttl_ms, info.keys)).collect();
+    Everything { revision: all.header.unwrap().revision, keys: all.kvs, locks, sessions }
 }

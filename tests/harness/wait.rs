@@ -20,10 +20,7 @@ pub async fn until<T, E: Debug>(what: &str, mut look: impl AsyncFnMut() -> Resul
             Ok(Err(not_yet)) => format!("{not_yet:?}"),
             Err(_) => "the look itself hung".to_owned(),
         };
-        assert!(
-            start.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} for {what}; the last look said: {last}"
-        );
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}; the last look said: {last}");
         // Between two looks at a condition; nothing depends on how long this is.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

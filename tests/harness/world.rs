@@ -37,9 +37,7 @@ impl World {
     /// If it can't be started.
     pub async fn of(builder: Builder) -> Self {
         let cluster = builder.binary(binaries::server()).start().await;
-        Self {
-            cluster: cluster.unwrap_or_else(|error| panic!("{error}")),
-        }
+        Self { cluster: cluster.unwrap_or_else(|error| panic!("{error}")) }
     }
 
     /// Ids of all nodes.
@@ -54,9 +52,7 @@ impl World {
     /// If there is none of this id.
     #[must_use]
     pub fn node(&self, id: u64) -> &Node {
-        self.cluster
-            .node(id)
-            .unwrap_or_else(|error| panic!("{error}"))
+        self.cluster.node(id).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// One node's process id.
@@ -79,10 +75,7 @@ impl World {
     /// # Panics
     /// If none does for a long time.
     pub async fn leader(&self) -> u64 {
-        self.cluster
-            .leader()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"))
+        self.cluster.leader().await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A node that follows.
@@ -91,10 +84,7 @@ impl World {
     /// If nobody leads for a long time, or there is one node only.
     pub async fn follower(&self) -> u64 {
         let leader = self.leader().await;
-        self.ids()
-            .into_iter()
-            .find(|id| *id != leader)
-            .expect("a second node")
+        self.ids().into_iter().find(|id| *id != leader).expect("a second node")
     }
 
     /// Starts a node that was killed or stopped, and waits until it follows a leader.
@@ -102,9 +92,7 @@ impl World {
     /// # Panics
     /// If it doesn't.
     pub async fn revive(&self, id: u64) {
-        self.start_node(id)
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
+        self.start_node(id).await.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// A client that knows all nodes.
@@ -112,9 +100,7 @@ impl World {
     /// # Panics
     /// If no node answers.
     pub async fn client(&self) -> Client {
-        Client::connect(self.endpoints())
-            .await
-            .unwrap_or_else(|error| panic!("{error}"))
+        Client::connect(self.endpoints()).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Waits until all members have applied the same entries, and checks that they came to the same state. Nobody may
@@ -130,21 +116,12 @@ impl World {
             }
             // Whatever was seen along the way must agree, too.
             agreement::check(&accounts).unwrap_or_else(|broken| panic!("{broken}"));
-            let same = accounts
-                .windows(2)
-                .all(|pair| pair[0].applied == pair[1].applied);
-            if same {
-                Ok(accounts)
-            } else {
-                Err(format!("{accounts:?}"))
-            }
+            let same = accounts.windows(2).all(|pair| pair[0].applied == pair[1].applied);
+            if same { Ok(accounts) } else { Err(format!("{accounts:?}")) }
         })
         .await;
         let hashes: Vec<u64> = accounts.iter().map(|account| account.hash).collect();
-        assert!(
-            hashes.windows(2).all(|pair| pair[0] == pair[1]),
-            "{accounts:?}"
-        );
+        assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{accounts:?}");
         accounts
     }
 
@@ -153,16 +130,7 @@ impl World {
     /// # Errors
     /// If it doesn't answer.
     pub async fn account(&self, id: u64) -> Result<Account, String> {
-        let status = self
-            .raw(id)
-            .status()
-            .await
-            .map_err(|status| format!("{status:?}"))?;
-        Ok(Account {
-            node: id,
-            applied: status.applied_index,
-            revision: status.revision,
-            hash: status.state_hash,
-        })
+        let status = self.raw(id).status().await.map_err(|status| format!("{status:?}"))?;
+        Ok(Account { node: id, applied: status.applied_index, revision: status.revision, hash: status.state_hash })
     }
 }

@@ -34,9 +34,7 @@ pub fn check(accounts: &[Account]) -> Verdict {
         if let Some(before) = newest
             && before.revision > account.revision
         {
-            broken!(
-                "the revision went back from one entry to a later one: {before:?} and {account:?}"
-            );
+            broken!("the revision went back from one entry to a later one: {before:?} and {account:?}");
         }
         newest = Some(account);
     }
@@ -48,23 +46,12 @@ mod tests {
     use super::*;
 
     fn account(node: u64, applied: u64, revision: u64, hash: u64) -> Account {
-        Account {
-            node,
-            applied,
-            revision,
-            hash,
-        }
+        Account { node, applied, revision, hash }
     }
 
     #[test]
     fn takes_equal_states() {
-        check(&[
-            account(1, 4, 3, 77),
-            account(2, 4, 3, 77),
-            account(3, 3, 3, 66),
-            account(1, 9, 5, 1),
-        ])
-        .unwrap();
+        check(&[account(1, 4, 3, 77), account(2, 4, 3, 77), account(3, 3, 3, 66), account(1, 9, 5, 1)]).unwrap();
     }
 
     #[test]

@@ -12,12 +12,7 @@ use super::{Action, Ended, History, Verdict, Version, broken};
 pub fn check(history: &History, versions: &[Version], key: &str) -> Verdict {
     let mut tokens: BTreeMap<&str, u64> = BTreeMap::new();
     for call in &history.calls {
-        if let Action::FencedPut {
-            token,
-            key: written,
-            value,
-            ..
-        } = &call.action
+        if let Action::FencedPut { token, key: written, value, .. } = &call.action
             && written == key
         {
             if matches!(call.ended, Ended::Ok(revision) if revision <= *token) {
@@ -26,25 +21,16 @@ pub fn check(history: &History, versions: &[Version], key: &str) -> Verdict {
             tokens.insert(value, *token);
         }
     }
-    let mut register: Vec<&Version> = versions
-        .iter()
-        .filter(|version| version.key == key)
-        .collect();
+    let mut register: Vec<&Version> = versions.iter().filter(|version| version.key == key).collect();
     register.sort();
     let mut newest = (0, 0);
     for version in register {
         let Some(value) = &version.value else {
             continue;
         };
-        let Some(&token) = tokens.get(value.as_str()) else {
-            broken!("no fenced write made {version:?}")
-        };
+        let Some(&token) = tokens.get(value.as_str()) else { broken!("no fenced write made {version:?}") };
         if token < newest.0 {
-            broken!(
-                "revision {} was written under token {}, and then {version:?} under {token}",
-                newest.1,
-                newest.0
-            );
+            broken!("revision {} was written under token {}, and then {version:?} under {token}", newest.1, newest.0);
         }
         newest = (token, version.revision);
     }
@@ -57,47 +43,21 @@ mod tests {
     use super::*;
 
     fn write(token: u64, value: &str, ended: Ended) -> Call {
-        let action = Action::FencedPut {
-            lock: "l".into(),
-            token,
-            key: "r".into(),
-            value: value.into(),
-        };
-        Call {
-            client: 1,
-            start: 0,
-            end: 1,
-            action,
-            ended,
-        }
+        let action = Action::FencedPut { lock: "l".into(), token, key: "r".into(), value: value.into() };
+        Call { client: 1, start: 0, end: 1, action, ended }
     }
 
     fn stored(revision: u64, value: &str) -> Version {
-        Version {
-            revision,
-            key: "r".into(),
-            value: Some(value.into()),
-        }
+        Version { revision, key: "r".into(), value: Some(value.into()) }
     }
 
     fn verdict(calls: Vec<Call>, versions: &[Version]) -> Verdict {
-        check(
-            &History {
-                calls,
-                beliefs: vec![],
-            },
-            versions,
-            "r",
-        )
+        check(&History { calls, beliefs: vec![] }, versions, "r")
     }
 
     #[test]
     fn takes_tokens_that_grow() {
-        let calls = vec![
-            write(3, "a", Ended::Ok(4)),
-            write(3, "b", Ended::Unknown),
-            write(6, "c", Ended::Ok(7)),
-        ];
+        let calls = vec![write(3, "a", Ended::Ok(4)), write(3, "b", Ended::Unknown), write(6, "c", Ended::Ok(7))];
         verdict(calls, &[stored(4, "a"), stored(5, "b"), stored(7, "c")]).unwrap();
     }
 

@@ -16,16 +16,8 @@ struct Hold {
 
 impl std::fmt::Display for Hold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Hold {
-            client,
-            token,
-            first,
-            last,
-        } = self;
-        write!(
-            f,
-            "client {client} with token {token}, from moment {first} to {last}"
-        )
+        let Hold { client, token, first, last } = self;
+        write!(f, "client {client} with token {token}, from moment {first} to {last}")
     }
 }
 
@@ -37,12 +29,7 @@ pub fn check(history: &History) -> Verdict {
     let mut holds: BTreeMap<(&str, u64, u32), Hold> = BTreeMap::new();
     for belief in &history.beliefs {
         let (client, token, at) = (belief.client, belief.token, belief.at);
-        let hold = holds.entry((&belief.lock, token, client)).or_insert(Hold {
-            client,
-            token,
-            first: at,
-            last: at,
-        });
+        let hold = holds.entry((&belief.lock, token, client)).or_insert(Hold { client, token, first: at, last: at });
         hold.first = hold.first.min(at);
         hold.last = hold.last.max(at);
     }
@@ -71,19 +58,9 @@ mod tests {
     use super::*;
 
     fn verdict(beliefs: &[(u32, u64, u64)]) -> Verdict {
-        let beliefs = beliefs
-            .iter()
-            .map(|&(client, token, at)| Belief {
-                client,
-                lock: "l".into(),
-                token,
-                at,
-            })
-            .collect();
-        check(&History {
-            calls: vec![],
-            beliefs,
-        })
+        let beliefs =
+            beliefs.iter().map(|&(client, token, at)| Belief { client, lock: "l".into(), token, at }).collect();
+        check(&History { calls: vec![], beliefs })
     }
 
     #[test]

@@ -36,12 +36,7 @@ impl Recorder {
     /// as [`Ended::Unknown`].
     #[must_use]
     pub fn call(&self, client: u32, action: Action) -> OpenCall {
-        OpenCall {
-            recorder: self.clone(),
-            client,
-            start: self.moment(),
-            action: Some(action),
-        }
+        OpenCall { recorder: self.clone(), client, start: self.moment(), action: Some(action) }
     }
 
     /// Notes that `client` was sure of `lock` if `look` says so. The moment is taken before the look: a client that is
@@ -50,14 +45,7 @@ impl Recorder {
         let at = self.moment();
         let sure = look();
         if sure {
-            self.note(|history| {
-                history.beliefs.push(Belief {
-                    client,
-                    lock: lock.to_owned(),
-                    token,
-                    at,
-                })
-            });
+            self.note(|history| history.beliefs.push(Belief { client, lock: lock.to_owned(), token, at }));
         }
         sure
     }
@@ -65,21 +53,11 @@ impl Recorder {
     /// What was noted so far.
     #[must_use]
     pub fn history(&self) -> History {
-        self.inner
-            .history
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+        self.inner.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn note(&self, write: impl FnOnce(&mut History)) {
-        write(
-            &mut self
-                .inner
-                .history
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
+        write(&mut self.inner.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 }
 
@@ -103,13 +81,7 @@ impl OpenCall {
             return;
         };
         let end = self.recorder.moment();
-        let call = Call {
-            client: self.client,
-            start: self.start,
-            end,
-            action,
-            ended,
-        };
+        let call = Call { client: self.client, start: self.start, end, action, ended };
         self.recorder.note(|history| history.calls.push(call));
     }
 }

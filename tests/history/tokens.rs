@@ -49,9 +49,7 @@ fn growing(lock: &str, mut grants: Vec<(&Call, u64)>) -> Verdict {
             // The same claim asked for again has the same token.
             && (greatest > token || (greatest == token && before.client != call.client))
         {
-            broken!(
-                "lock {lock} gave {greatest} first: {before:?}; and {token} afterwards: {call:?}"
-            );
+            broken!("lock {lock} gave {greatest} first: {before:?}; and {token} afterwards: {call:?}");
         }
     }
     Ok(())
@@ -62,20 +60,11 @@ mod tests {
     use super::*;
 
     fn grant(client: u32, lock: &str, start: u64, end: u64, token: u64) -> Call {
-        Call {
-            client,
-            start,
-            end,
-            action: Action::Acquire { lock: lock.into() },
-            ended: Ended::Ok(token),
-        }
+        Call { client, start, end, action: Action::Acquire { lock: lock.into() }, ended: Ended::Ok(token) }
     }
 
     fn verdict(calls: Vec<Call>) -> Verdict {
-        check(&History {
-            calls,
-            beliefs: vec![],
-        })
+        check(&History { calls, beliefs: vec![] })
     }
 
     #[test]

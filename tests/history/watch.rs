@@ -28,11 +28,7 @@ pub fn check(messages: &[Vec<Version>], versions: &[Version], until: u64) -> Ver
             }
         }
     }
-    let expected: BTreeSet<Version> = versions
-        .iter()
-        .filter(|version| version.revision <= until)
-        .cloned()
-        .collect();
+    let expected: BTreeSet<Version> = versions.iter().filter(|version| version.revision <= until).cloned().collect();
     seen.retain(|version| version.revision <= until);
     if let Some(missing) = expected.difference(&seen).next() {
         broken!("never seen: {missing:?}");
@@ -48,11 +44,7 @@ mod tests {
     use super::*;
 
     fn at(revision: u64, key: &str) -> Version {
-        Version {
-            revision,
-            key: key.into(),
-            value: Some(format!("{key}{revision}")),
-        }
+        Version { revision, key: key.into(), value: Some(format!("{key}{revision}")) }
     }
 
     fn all() -> Vec<Version> {
@@ -61,18 +53,8 @@ mod tests {
 
     #[test]
     fn takes_everything_once() {
-        check(
-            &[vec![at(1, "a")], vec![at(2, "b"), at(2, "a"), at(3, "a")]],
-            &all(),
-            3,
-        )
-        .unwrap();
-        check(
-            &[vec![at(1, "a")], vec![at(2, "b"), at(2, "a"), at(3, "a")]],
-            &all(),
-            2,
-        )
-        .unwrap();
+        check(&[vec![at(1, "a")], vec![at(2, "b"), at(2, "a"), at(3, "a")]], &all(), 3).unwrap();
+        check(&[vec![at(1, "a")], vec![at(2, "b"), at(2, "a"), at(3, "a")]], &all(), 2).unwrap();
     }
 
     #[test]
@@ -88,77 +70,28 @@ mod tests {
 
     #[test]
     fn rejects_a_double() {
-        check(
-            &[
-                vec![at(1, "a")],
-                vec![at(1, "a")],
-                vec![at(2, "a"), at(2, "b"), at(3, "a")],
-            ],
-            &all(),
-            3,
-        )
-        .unwrap_err();
-        check(
-            &[vec![
-                at(1, "a"),
-                at(1, "a"),
-                at(2, "a"),
-                at(2, "b"),
-                at(3, "a"),
-            ]],
-            &all(),
-            3,
-        )
-        .unwrap_err();
+        check(&[vec![at(1, "a")], vec![at(1, "a")], vec![at(2, "a"), at(2, "b"), at(3, "a")]], &all(), 3).unwrap_err();
+        check(&[vec![at(1, "a"), at(1, "a"), at(2, "a"), at(2, "b"), at(3, "a")]], &all(), 3).unwrap_err();
     }
 
     #[test]
     fn rejects_a_wrong_order() {
-        check(
-            &[vec![at(2, "a"), at(2, "b"), at(1, "a"), at(3, "a")]],
-            &all(),
-            3,
-        )
-        .unwrap_err();
+        check(&[vec![at(2, "a"), at(2, "b"), at(1, "a"), at(3, "a")]], &all(), 3).unwrap_err();
     }
 
     #[test]
     fn rejects_a_split_revision() {
-        check(
-            &[vec![at(1, "a"), at(2, "a")], vec![at(2, "b"), at(3, "a")]],
-            &all(),
-            3,
-        )
-        .unwrap_err();
+        check(&[vec![at(1, "a"), at(2, "a")], vec![at(2, "b"), at(3, "a")]], &all(), 3).unwrap_err();
     }
 
     #[test]
     fn rejects_what_never_was() {
-        check(
-            &[vec![
-                at(1, "a"),
-                at(1, "z"),
-                at(2, "a"),
-                at(2, "b"),
-                at(3, "a"),
-            ]],
-            &all(),
-            3,
-        )
-        .unwrap_err();
+        check(&[vec![at(1, "a"), at(1, "z"), at(2, "a"), at(2, "b"), at(3, "a")]], &all(), 3).unwrap_err();
     }
 
     #[test]
     fn rejects_another_value() {
-        let wrong = Version {
-            value: None,
-            ..at(3, "a")
-        };
-        check(
-            &[vec![at(1, "a"), at(2, "a"), at(2, "b"), wrong]],
-            &all(),
-            3,
-        )
-        .unwrap_err();
+        let wrong = Version { value: None, ..at(3, "a") };
+        check(&[vec![at(1, "a"), at(2, "a"), at(2, "b"), wrong]], &all(), 3).unwrap_err();
     }
 }

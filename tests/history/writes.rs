@@ -43,11 +43,7 @@ pub fn check(history: &History, versions: &[Version]) -> Verdict {
     }
     for (write, revision) in &stored {
         let Some(call) = asked.get(write) else {
-            broken!(
-                "nobody wrote {} = {}, which is stored at {revision}",
-                write.0,
-                write.1
-            )
+            broken!("nobody wrote {} = {}, which is stored at {revision}", write.0, write.1)
         };
         if call.start >= call.end {
             broken!("a call ended before it began: {call:?}");
@@ -69,13 +65,7 @@ fn real_time(history: &History) -> Verdict {
         .calls
         .iter()
         .filter(|call| written(call).is_some())
-        .filter_map(|call| {
-            if let Ended::Ok(revision) = call.ended {
-                Some((call, revision))
-            } else {
-                None
-            }
-        })
+        .filter_map(|call| if let Ended::Ok(revision) = call.ended { Some((call, revision)) } else { None })
         .collect();
     done.sort_by_key(|(call, _)| call.end);
     // In order of their starts, each write is compared with the greatest revision among all that ended before.
@@ -92,9 +82,7 @@ fn real_time(history: &History) -> Verdict {
         if let Some((before, greatest)) = newest
             && greatest >= revision
         {
-            broken!(
-                "answered first with revision {greatest}: {before:?}; sent afterwards, got {revision}: {call:?}"
-            );
+            broken!("answered first with revision {greatest}: {before:?}; sent afterwards, got {revision}: {call:?}");
         }
     }
     Ok(())
@@ -105,34 +93,15 @@ mod tests {
     use super::*;
 
     fn put(start: u64, end: u64, value: &str, ended: Ended) -> Call {
-        Call {
-            client: 1,
-            start,
-            end,
-            action: Action::Put {
-                key: "k".into(),
-                value: value.into(),
-            },
-            ended,
-        }
+        Call { client: 1, start, end, action: Action::Put { key: "k".into(), value: value.into() }, ended }
     }
 
     fn stored(revision: u64, value: &str) -> Version {
-        Version {
-            revision,
-            key: "k".into(),
-            value: Some(value.into()),
-        }
+        Version { revision, key: "k".into(), value: Some(value.into()) }
     }
 
     fn verdict(calls: Vec<Call>, versions: &[Version]) -> Verdict {
-        check(
-            &History {
-                calls,
-                beliefs: vec![],
-            },
-            versions,
-        )
+        check(&History { calls, beliefs: vec![] }, versions)
     }
 
     #[test]
@@ -145,22 +114,8 @@ mod tests {
             put(8, 9, "e", Ended::Unknown),
             put(10, 11, "f", Ended::Refused("NO_LEADER".into())),
         ];
-        let deleted = Version {
-            revision: 5,
-            key: "k".into(),
-            value: None,
-        };
-        verdict(
-            calls,
-            &[
-                stored(1, "a"),
-                stored(2, "c"),
-                stored(3, "b"),
-                stored(4, "d"),
-                deleted,
-            ],
-        )
-        .unwrap();
+        let deleted = Version { revision: 5, key: "k".into(), value: None };
+        verdict(calls, &[stored(1, "a"), stored(2, "c"), stored(3, "b"), stored(4, "d"), deleted]).unwrap();
     }
 
     #[test]
@@ -175,20 +130,12 @@ mod tests {
 
     #[test]
     fn rejects_a_write_done_twice() {
-        verdict(
-            vec![put(0, 1, "a", Ended::Ok(1))],
-            &[stored(1, "a"), stored(2, "a")],
-        )
-        .unwrap_err();
+        verdict(vec![put(0, 1, "a", Ended::Ok(1))], &[stored(1, "a"), stored(2, "a")]).unwrap_err();
     }
 
     #[test]
     fn rejects_a_refused_write_that_is_there() {
-        verdict(
-            vec![put(0, 1, "a", Ended::Refused("x".into()))],
-            &[stored(1, "a")],
-        )
-        .unwrap_err();
+        verdict(vec![put(0, 1, "a", Ended::Refused("x".into()))], &[stored(1, "a")]).unwrap_err();
     }
 
     #[test]

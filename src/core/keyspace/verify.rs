@@ -16,10 +16,7 @@ impl Keyspace {
     /// Which one is broken.
     pub fn verify(&self) -> Result<(), String> {
         if self.compacted > self.revision {
-            return Err(format!(
-                "compacted {} is above revision {}",
-                self.compacted, self.revision
-            ));
+            return Err(format!("compacted {} is above revision {}", self.compacted, self.revision));
         }
         let mut bytes = 0_u64;
         let mut later = 0;
@@ -32,10 +29,7 @@ impl Keyspace {
         }
         let listed = self.verify_revisions()?;
         if listed != later || bytes != self.bytes {
-            return Err(format!(
-                "{listed} versions in revisions for {later}, {bytes} bytes for {}",
-                self.bytes
-            ));
+            return Err(format!("{listed} versions in revisions for {later}, {bytes} bytes for {}", self.bytes));
         }
         for (key, version) in &self.live {
             let newest = self.version_at(key, Revision::MAX);
@@ -54,10 +48,7 @@ impl Keyspace {
                 let known = self.history.get(&(version.key.clone(), *revision));
                 let same = known.is_some_and(|known| Arc::ptr_eq(known, version));
                 if *revision <= self.compacted || !same || !keys.insert(&version.key) {
-                    return Err(format!(
-                        "key {} is wrongly listed in revision {revision}",
-                        name(&version.key)
-                    ));
+                    return Err(format!("key {} is wrongly listed in revision {revision}", name(&version.key)));
                 }
             }
             listed += versions.len();
@@ -73,11 +64,7 @@ impl Keyspace {
         before: Option<&Arc<Version>>,
     ) -> Result<(), String> {
         let what = || format!("key {} in revision {revision}", name(key));
-        if revision == 0
-            || revision > self.revision
-            || version.mod_revision != revision
-            || version.key != *key
-        {
+        if revision == 0 || revision > self.revision || version.mod_revision != revision || version.key != *key {
             return Err(format!("{}: revision out of place", what()));
         }
         let before = before.filter(|before| before.key == *key);
@@ -87,23 +74,15 @@ impl Keyspace {
         let follows = match before.filter(|before| !before.deleted) {
             _ if version.deleted => before.is_some_and(|before| !before.deleted),
             Some(before) => {
-                (version.create_revision, version.version)
-                    == (before.create_revision, before.version.saturating_add(1))
+                (version.create_revision, version.version) == (before.create_revision, before.version.saturating_add(1))
             }
-            None if revision > self.compacted => {
-                (version.create_revision, version.version) == (revision, 1)
-            }
+            None if revision > self.compacted => (version.create_revision, version.version) == (revision, 1),
             None => version.create_revision <= revision && version.version >= 1,
         };
         if !follows {
-            return Err(format!(
-                "{}: does not follow from the version before",
-                what()
-            ));
+            return Err(format!("{}: does not follow from the version before", what()));
         }
-        let last = self
-            .version_at(key, Revision::MAX)
-            .is_some_and(|newest| newest.mod_revision == revision);
+        let last = self.version_at(key, Revision::MAX).is_some_and(|newest| newest.mod_revision == revision);
         if last && self.live.contains_key(&key[..]) == version.deleted {
             return Err(format!("{}: newest version and live keys disagree", what()));
         }

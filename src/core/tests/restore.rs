@@ -3,42 +3,19 @@
 use bytes::Bytes;
 use ringfence_core::query::{Changes, Stats};
 use ringfence_core::snapshot::{FORMAT, Record};
-use ringfence_core::{
-    Claim, Command, Entry, Mode, Op, Put, Request, RequestId, SessionId, State, Txn,
-};
+use ringfence_core::{Claim, Command, Entry, Mode, Op, Put, Request, RequestId, SessionId, State, Txn};
 
 /// A state with something of everything.
 fn state() -> State {
     let (one, two) = (SessionId(1), SessionId(2));
-    let open = |id| Command::OpenSession {
-        id,
-        ttl_ms: 5000,
-        owner: "app".to_owned(),
-    };
+    let open = |id| Command::OpenSession { id, ttl_ms: 5000, owner: "app".to_owned() };
     let claim = |session, mode| {
         let (name, suffix) = (Bytes::from("lock"), Bytes::from("s"));
-        Command::Claim(Claim {
-            name,
-            session,
-            suffix,
-            mode,
-            value: "v".into(),
-            attempt: 3,
-            only_if_free: false,
-        })
+        Command::Claim(Claim { name, session, suffix, mode, value: "v".into(), attempt: 3, only_if_free: false })
     };
     let put = |key: &str, session| {
-        let put = Put {
-            key: key.to_owned().into(),
-            value: "value".into(),
-            session,
-            sequential: false,
-            prev: true,
-        };
-        Command::Txn(Txn {
-            then: vec![Op::Put(put)],
-            ..Txn::default()
-        })
+        let put = Put { key: key.to_owned().into(), value: "value".into(), session, sequential: false, prev: true };
+        Command::Txn(Txn { then: vec![Op::Put(put)], ..Txn::default() })
     };
     let commands = [
         open(one),
@@ -49,19 +26,9 @@ fn state() -> State {
         put("a", None),
     ];
     let mut requests: Vec<_> = commands.into_iter().map(Request::from).collect();
-    requests.push(Request {
-        id: Some(RequestId {
-            session: one,
-            sequence: 9,
-        }),
-        command: put("b", None),
-    });
+    requests.push(Request { id: Some(RequestId { session: one, sequence: 9 }), command: put("b", None) });
     let mut state = State::default();
-    let outcome = state.apply(&Entry {
-        clock_ms: 10,
-        wall_ms: 20,
-        requests,
-    });
+    let outcome = state.apply(&Entry { clock_ms: 10, wall_ms: 20, requests });
     assert!(outcome.replies.iter().all(Result::is_ok));
     state
 }
@@ -85,26 +52,14 @@ fn a_newer_format_is_refused_by_its_number() {
             header.format = FORMAT + 1;
         }
     });
-    assert_eq!(
-        message,
-        "snapshot is damaged: its format is 2, and 1 is the one known here"
-    );
+    assert_eq!(message, "snapshot is damaged: its format is 2, and 1 is the one known here");
 }
 
 #[test]
 fn what_was_cut_off_or_left_out_is_noticed() {
-    assert_eq!(
-        damage(|records| drop(records.pop())),
-        "snapshot is damaged: its end is missing"
-    );
-    assert_eq!(
-        damage(Vec::clear),
-        "snapshot is damaged: its end is missing"
-    );
-    assert_eq!(
-        damage(|records| drop(records.remove(0))),
-        "snapshot is damaged: record 0 is out of order"
-    );
+    assert_eq!(damage(|records| drop(records.pop())), "snapshot is damaged: its end is missing");
+    assert_eq!(damage(Vec::clear), "snapshot is damaged: its end is missing");
+    assert_eq!(damage(|records| drop(records.remove(0))), "snapshot is damaged: record 0 is out of order");
     for at in 1..state().records().count() - 1 {
         damage(|records| drop(records.remove(at)));
     }
@@ -119,10 +74,7 @@ fn records_that_contradict_each_other_are_refused() {
             version.session = Some(SessionId(7));
         }
     });
-    assert_eq!(
-        foreign,
-        "snapshot is damaged: claim 1 of lock: its key says otherwise"
-    );
+    assert_eq!(foreign, "snapshot is damaged: claim 1 of lock: its key says otherwise");
     let future = edit(|record| {
         if let Record::Header(header) = record {
             header.revision = 2;
@@ -134,10 +86,7 @@ fn records_that_contradict_each_other_are_refused() {
             session.deadline_ms = 9999;
         }
     });
-    assert!(
-        endless.contains("would live longer than its TTL"),
-        "{endless}"
-    );
+    assert!(endless.contains("would live longer than its TTL"), "{endless}");
     let unused = edit(|record| {
         if let Record::Remembered(remembered) = record {
             remembered.sequence = 10;
@@ -170,20 +119,11 @@ fn a_revision_may_jump_ahead() {
     }
     let mut state = State::restore(records).unwrap();
     let before = state.read(&Stats).unwrap();
-    let release = Command::ForceRelease {
-        name: "lock".into(),
-        token: 1,
-    };
-    let outcome = state.apply(&Entry {
-        requests: vec![release.into()],
-        ..Entry::default()
-    });
+    let release = Command::ForceRelease { name: "lock".into(), token: 1 };
+    let outcome = state.apply(&Entry { requests: vec![release.into()], ..Entry::default() });
     assert!(outcome.replies[0].is_ok());
     assert_eq!(outcome.changes[0].revision, before.revision + 1);
-    let changes = Changes {
-        from: 1,
-        bytes_max: usize::MAX,
-    };
+    let changes = Changes { from: 1, bytes_max: usize::MAX };
     let answer = state.read(&changes).unwrap();
     assert_eq!(answer.len(), 6);
     assert_eq!(answer.last(), outcome.changes.last());

@@ -39,44 +39,21 @@ pub struct Cluster {
 
 impl Cluster {
     /// On top of these; `started` is when the server began.
-    pub fn new(
-        node: Node,
-        replica: Arc<Replica>,
-        reader: Reader,
-        headers: Headers,
-        started: Instant,
-    ) -> Self {
-        Self {
-            node,
-            replica,
-            reader,
-            headers,
-            started,
-        }
+    pub fn new(node: Node, replica: Arc<Replica>, reader: Reader, headers: Headers, started: Instant) -> Self {
+        Self { node, replica, reader, headers, started }
     }
 
     /// Another member's account of itself, or why there is none.
     async fn ask(&self, other: Member) -> v1::MemberStatus {
-        let asked = tokio::time::timeout(
-            STATUS_TIMEOUT,
-            self.node.forward_status(other.id, STATUS_TIMEOUT),
-        )
-        .await;
+        let asked = tokio::time::timeout(STATUS_TIMEOUT, self.node.forward_status(other.id, STATUS_TIMEOUT)).await;
         let error = match asked {
             Ok(Ok(status)) => {
-                return v1::MemberStatus {
-                    member: Some(member(other)),
-                    ..status
-                };
+                return v1::MemberStatus { member: Some(member(other)), ..status };
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} ms", STATUS_TIMEOUT.as_millis()),
         };
-        v1::MemberStatus {
-            member: Some(member(other)),
-            error,
-            ..v1::MemberStatus::default()
-        }
+        v1::MemberStatus { member: Some(member(other)), error, ..v1::MemberStatus::default() }
     }
 
     /// Has the leader do it, wherever that is. What was surely not done, because somebody else leads by now or because another
@@ -89,9 +66,7 @@ impl Cluster {
             let done = if seen.is_me {
                 self.node.admin(admin.clone()).await
             } else if let Some(leader) = hint.take().or(seen.leader) {
-                self.node
-                    .forward_admin(leader, admin.clone(), ADMIN_TIMEOUT)
-                    .await
+                self.node.forward_admin(leader, admin.clone(), ADMIN_TIMEOUT).await
             } else {
                 Err(AdminError::NotLeader { leader: None })
             };
@@ -129,11 +104,7 @@ impl cluster_server::Cluster for Cluster {
         let own_id = self.node.status().id;
         let mut members = vec![own];
         if !request.into_inner().local {
-            let others = self
-                .node
-                .members()
-                .into_iter()
-                .filter(|member| member.id != own_id);
+            let others = self.node.members().into_iter().filter(|member| member.id != own_id);
             let asked: FuturesOrdered<_> = others.map(|other| self.ask(other)).collect();
             members.extend(asked.collect::<Vec<_>>().await);
             members.sort_by_key(|status| status.member.as_ref().map(|member| member.node_id));
@@ -163,19 +134,11 @@ impl cluster_server::Cluster for Cluster {
     ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
         let request = request.into_inner();
         let id = node_id(request.node_id)?;
-        for (field, given) in [
-            ("client_address", &request.client_address),
-            ("peer_address", &request.peer_address),
-        ] {
-            address::check(given)
-                .map_err(|why| invalid_address(format!("{field} is {given:?}, which {why}")))?;
+        for (field, given) in [("client_address", &request.client_address), ("peer_address", &request.peer_address)] {
+            address::check(given).map_err(|why| invalid_address(format!("{field} is {given:?}, which {why}")))?;
         }
-        let learner = Member {
-            id,
-            client_address: request.client_address,
-            peer_address: request.peer_address,
-            voter: false,
-        };
+        let learner =
+            Member { id, client_address: request.client_address, peer_address: request.peer_address, voter: false };
         self.admin(Admin::AddLearner(learner)).await?;
         Ok(self.members_response())
     }
@@ -185,11 +148,7 @@ impl cluster_server::Cluster for Cluster {
         request: Request<v1::ClusterPromoteRequest>,
     ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
         let request = request.into_inner();
-        self.admin(Admin::Promote {
-            id: node_id(request.node_id)?,
-            force: request.force,
-        })
-        .await?;
+        self.admin(Admin::Promote { id: node_id(request.node_id)?, force: request.force }).await?;
         Ok(self.members_response())
     }
 
@@ -197,10 +156,7 @@ impl cluster_server::Cluster for Cluster {
         &self,
         request: Request<v1::ClusterRemoveRequest>,
     ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
-        self.admin(Admin::Remove {
-            id: node_id(request.into_inner().node_id)?,
-        })
-        .await?;
+        self.admin(Admin::Remove { id: node_id(request.into_inner().node_id)? }).await?;
         Ok(self.members_response())
     }
 
@@ -222,9 +178,7 @@ impl cluster_server::Cluster for Cluster {
 
 fn node_id(id: u64) -> Result<u64, Status> {
     if id == 0 || id > i64::MAX as u64 {
-        return Err(invalid(format!(
-            "node_id is {id}; it must be 1 to 2^63 - 1"
-        )));
+        return Err(invalid(format!("node_id is {id}; it must be 1 to 2^63 - 1")));
     }
     Ok(id)
 }

@@ -1,9 +1,7 @@
 //! What the state answers, as protobuf. The way in is [`super::convert_request`].
 
 use ringfence_core as core;
-use ringfence_core::{
-    ClaimView, EventKind, KeyView, Mode, OpReply, TxnReply, query::RangeAnswer, query::SessionView,
-};
+use ringfence_core::{ClaimView, EventKind, KeyView, Mode, OpReply, TxnReply, query::RangeAnswer, query::SessionView};
 use ringfence_proto::v1;
 
 /// A version of a key.
@@ -55,11 +53,7 @@ pub fn event(event: core::Event) -> v1::Event {
         EventKind::Put => v1::event::Kind::Put,
         EventKind::Delete => v1::event::Kind::Delete,
     };
-    v1::Event {
-        kind: kind.into(),
-        kv: Some(key_value(event.key)),
-        prev_kv: event.prev.map(key_value),
-    }
+    v1::Event { kind: kind.into(), kv: Some(key_value(event.key)), prev_kv: event.prev.map(key_value) }
 }
 
 /// A session, without its keys: those are counted.
@@ -75,10 +69,7 @@ pub fn session_info(view: &SessionView) -> v1::SessionInfo {
 }
 
 /// The answer of a range read. Inside a transaction's answer there is no header.
-pub fn range_response(
-    answer: RangeAnswer,
-    header: Option<v1::ResponseHeader>,
-) -> v1::RangeResponse {
+pub fn range_response(answer: RangeAnswer, header: Option<v1::ResponseHeader>) -> v1::RangeResponse {
     v1::RangeResponse {
         header,
         kvs: answer.keys.into_iter().map(key_value).collect(),
@@ -95,9 +86,7 @@ pub fn txn_response(reply: TxnReply, header: v1::ResponseHeader) -> v1::TxnRespo
         responses: reply
             .results
             .into_iter()
-            .map(|result| v1::TxnOpResponse {
-                op: Some(op_response(result)),
-            })
+            .map(|result| v1::TxnOpResponse { op: Some(op_response(result)) })
             .collect(),
     }
 }
@@ -105,11 +94,7 @@ pub fn txn_response(reply: TxnReply, header: v1::ResponseHeader) -> v1::TxnRespo
 fn op_response(reply: OpReply) -> v1::txn_op_response::Op {
     use v1::txn_op_response::Op;
     match reply {
-        OpReply::Put { key, prev } => Op::Put(v1::PutResponse {
-            header: None,
-            key,
-            prev_kv: prev.map(key_value),
-        }),
+        OpReply::Put { key, prev } => Op::Put(v1::PutResponse { header: None, key, prev_kv: prev.map(key_value) }),
         OpReply::Delete { deleted, prev } => Op::Delete(v1::DeleteResponse {
             header: None,
             deleted,

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringfence_core::{
-    Command, Compare, Mode, Op, Put, Refusal, Relation, Request, RequestId, Revision, SessionId,
-    Span, Target, Txn,
+    Command, Compare, Mode, Op, Put, Refusal, Relation, Request, RequestId, Revision, SessionId, Span, Target, Txn,
     command::ATTEMPT_DRAWN,
     limits,
     query::{Range, Select},
@@ -39,9 +38,7 @@ pub fn freshness(consistency: i32, min_revision: Revision) -> Result<Freshness, 
     match v1::Consistency::try_from(consistency) {
         Ok(v1::Consistency::Linearizable) => Ok(Freshness::Linearizable),
         Ok(v1::Consistency::Stale) => Ok(Freshness::AtLeast(min_revision)),
-        Err(_) => Err(invalid(format!(
-            "consistency {consistency} is not known: 0 is linearizable, 1 is stale"
-        ))),
+        Err(_) => Err(invalid(format!("consistency {consistency} is not known: 0 is linearizable, 1 is stale"))),
     }
 }
 
@@ -78,9 +75,7 @@ pub fn session_id_or_none(id: u64) -> Result<Option<SessionId>, Status> {
 
 fn some_session_id(id: u64) -> Result<SessionId, Status> {
     if id > i64::MAX as u64 {
-        return Err(invalid(format!(
-            "session_id {id} is none: ids are 1 to 2^63 - 1"
-        )));
+        return Err(invalid(format!("session_id {id} is none: ids are 1 to 2^63 - 1")));
     }
     Ok(SessionId(id))
 }
@@ -94,10 +89,7 @@ pub fn request_id(id: Option<v1::RequestId>) -> Result<Option<RequestId>, Status
     if id.sequence == 0 {
         return Err(invalid("request_id.sequence must be at least 1"));
     }
-    Ok(Some(RequestId {
-        session: session_id(id.session_id)?,
-        sequence: id.sequence,
-    }))
+    Ok(Some(RequestId { session: session_id(id.session_id)?, sequence: id.sequence }))
 }
 
 /// A mode with its permits.
@@ -106,22 +98,17 @@ pub fn request_id(id: Option<v1::RequestId>) -> Result<Option<RequestId>, Status
 /// INVALID_ARGUMENT for a number that names no mode, for a semaphore without permits and for permits without a semaphore;
 /// LIMIT_EXCEEDED for too many permits.
 pub fn mode(mode: i32, permits: u32) -> Result<Mode, Status> {
-    let known = v1::LockMode::try_from(mode).map_err(|_| {
-        invalid(format!(
-            "mode {mode} is not known: 0 is exclusive, 1 is shared, 2 is a semaphore"
-        ))
-    })?;
+    let known = v1::LockMode::try_from(mode)
+        .map_err(|_| invalid(format!("mode {mode} is not known: 0 is exclusive, 1 is shared, 2 is a semaphore")))?;
     match (known, permits) {
         (v1::LockMode::Exclusive, 0) => Ok(Mode::Exclusive),
         (v1::LockMode::Shared, 0) => Ok(Mode::Shared),
         (v1::LockMode::Semaphore, 0) => Err(invalid("permits must be at least 1 for a semaphore")),
-        (v1::LockMode::Semaphore, permits) if permits > limits::PERMITS_MAX => {
-            Err(refused(Refusal::LimitExceeded {
-                what: "number of permits".to_owned(),
-                limit: limits::PERMITS_MAX.into(),
-                actual: permits.into(),
-            }))
-        }
+        (v1::LockMode::Semaphore, permits) if permits > limits::PERMITS_MAX => Err(refused(Refusal::LimitExceeded {
+            what: "number of permits".to_owned(),
+            limit: limits::PERMITS_MAX.into(),
+            actual: permits.into(),
+        })),
         (v1::LockMode::Semaphore, permits) => Ok(Mode::Semaphore(permits)),
         _ => Err(invalid("permits must be 0 except for a semaphore")),
     }
@@ -134,11 +121,9 @@ pub fn mode(mode: i32, permits: u32) -> Result<Mode, Status> {
 pub fn page(limit: u32, most: usize) -> Result<usize, Status> {
     match limit as usize {
         0 => Ok(most),
-        limit if limit > most => Err(refused(Refusal::LimitExceeded {
-            what: "limit".to_owned(),
-            limit: most as u64,
-            actual: limit as u64,
-        })),
+        limit if limit > most => {
+            Err(refused(Refusal::LimitExceeded { what: "limit".to_owned(), limit: most as u64, actual: limit as u64 }))
+        }
         limit => Ok(limit),
     }
 }
@@ -150,11 +135,9 @@ pub fn page(limit: u32, most: usize) -> Result<usize, Status> {
 pub fn wait(wait_ms: u64) -> Result<Option<Duration>, Status> {
     match wait_ms {
         0 => Ok(None),
-        wait_ms if wait_ms > WAIT_MS_MAX => Err(refused(Refusal::LimitExceeded {
-            what: "wait_ms".to_owned(),
-            limit: WAIT_MS_MAX,
-            actual: wait_ms,
-        })),
+        wait_ms if wait_ms > WAIT_MS_MAX => {
+            Err(refused(Refusal::LimitExceeded { what: "wait_ms".to_owned(), limit: WAIT_MS_MAX, actual: wait_ms }))
+        }
         wait_ms => Ok(Some(Duration::from_millis(wait_ms))),
     }
 }
@@ -179,10 +162,7 @@ pub fn span(key: Bytes, range_end: Bytes, prefix: bool) -> Result<Span, Status> 
         (false, _) if key.is_empty() => bad("key is required, except with prefix"),
         (false, true) => Ok(Span::Key(key)),
         (false, false) if range_end <= key => bad("range_end must be above key"),
-        (false, false) => Ok(Span::Between {
-            start: key,
-            end: range_end,
-        }),
+        (false, false) => Ok(Span::Between { start: key, end: range_end }),
     }
 }
 
@@ -193,9 +173,7 @@ pub fn span(key: Bytes, range_end: Bytes, prefix: bool) -> Result<Span, Status> 
 pub fn range(request: v1::RangeRequest) -> Result<Range, Status> {
     let select = if request.children {
         if request.prefix || !request.range_end.is_empty() {
-            return Err(refused(Refusal::InvalidRange(
-                "children excludes prefix and range_end".to_owned(),
-            )));
+            return Err(refused(Refusal::InvalidRange("children excludes prefix and range_end".to_owned())));
         }
         Select::Children(request.key)
     } else {
@@ -232,15 +210,10 @@ pub fn put(request: v1::PutRequest) -> Result<Op, Status> {
 /// something out.
 pub fn delete(request: v1::DeleteRequest) -> Result<Op, Status> {
     if request.prefix && request.key.is_empty() {
-        return Err(refused(Refusal::InvalidRange(
-            "the prefix of a deletion must not be empty".to_owned(),
-        )));
+        return Err(refused(Refusal::InvalidRange("the prefix of a deletion must not be empty".to_owned())));
     }
     let span = span(request.key, request.range_end, request.prefix)?;
-    Ok(Op::Delete {
-        span,
-        prev: request.prev_kv,
-    })
+    Ok(Op::Delete { span, prev: request.prev_kv })
 }
 
 /// A transaction.
@@ -257,41 +230,26 @@ pub fn txn(request: v1::TxnRequest) -> Result<Txn, Status> {
     ] {
         if count > limits::TXN_OPS_MAX {
             let (limit, actual) = (limits::TXN_OPS_MAX as u64, count as u64);
-            return Err(refused(Refusal::LimitExceeded {
-                what: what.to_owned(),
-                limit,
-                actual,
-            }));
+            return Err(refused(Refusal::LimitExceeded { what: what.to_owned(), limit, actual }));
         }
     }
     Ok(Txn {
-        compare: request
-            .compare
-            .into_iter()
-            .map(compare)
-            .collect::<Result<_, _>>()?,
+        compare: request.compare.into_iter().map(compare).collect::<Result<_, _>>()?,
         then: request.then.into_iter().map(op).collect::<Result<_, _>>()?,
-        otherwise: request
-            .r#else
-            .into_iter()
-            .map(op)
-            .collect::<Result<_, _>>()?,
+        otherwise: request.r#else.into_iter().map(op).collect::<Result<_, _>>()?,
     })
 }
 
 fn op(op: v1::TxnOp) -> Result<Op, Status> {
     use v1::txn_op;
-    let with_id =
-        || invalid("request_id must not be set inside a transaction: the transaction has one");
+    let with_id = || invalid("request_id must not be set inside a transaction: the transaction has one");
     match op.op {
         Some(txn_op::Op::Range(request)) => Ok(Op::Range(range(request)?)),
         Some(txn_op::Op::Put(request)) if request.request_id.is_some() => Err(with_id()),
         Some(txn_op::Op::Put(request)) => put(request),
         Some(txn_op::Op::Delete(request)) if request.request_id.is_some() => Err(with_id()),
         Some(txn_op::Op::Delete(request)) => delete(request),
-        None => Err(invalid(
-            "an operation of the transaction is empty, or of a kind that this server doesn't know",
-        )),
+        None => Err(invalid("an operation of the transaction is empty, or of a kind that this server doesn't know")),
     }
 }
 
@@ -312,14 +270,8 @@ fn compare(compare: v1::Compare) -> Result<Compare, Status> {
         Some(Wire::SessionId(session)) => Target::Session(session),
         Some(Wire::Holds(token)) => Target::Holds(token),
         None => {
-            return Err(invalid(
-                "a comparison has no target, or one that this server doesn't know",
-            ));
+            return Err(invalid("a comparison has no target, or one that this server doesn't know"));
         }
     };
-    Ok(Compare {
-        key: compare.key,
-        relation,
-        target,
-    })
+    Ok(Compare { key: compare.key, relation, target })
 }

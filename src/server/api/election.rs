@@ -45,10 +45,7 @@ struct Seen {
 
 impl Seen {
     fn of(answer: &QueueAnswer) -> Option<Self> {
-        answer.owners.first().map(|leader| Self {
-            token: leader.token,
-            mod_revision: leader.mod_revision,
-        })
+        answer.owners.first().map(|leader| Self { token: leader.token, mod_revision: leader.mod_revision })
     }
 }
 
@@ -101,9 +98,9 @@ impl election_server::Election for Election {
             value: request.value,
         };
         match self.parts.write(command, None).await? {
-            Reply::Proclaimed => Ok(Response::new(v1::ElectionProclaimResponse {
-                header: Some(self.parts.headers.now(request.token)),
-            })),
+            Reply::Proclaimed => {
+                Ok(Response::new(v1::ElectionProclaimResponse { header: Some(self.parts.headers.now(request.token)) }))
+            }
             _ => Err(unexpected_reply()),
         }
     }
@@ -136,8 +133,7 @@ impl election_server::Election for Election {
         Ok(Response::new(leader_response(answer, header)))
     }
 
-    type ObserveStream =
-        Pin<Box<dyn Stream<Item = Result<v1::ElectionLeaderResponse, Status>> + Send>>;
+    type ObserveStream = Pin<Box<dyn Stream<Item = Result<v1::ElectionLeaderResponse, Status>> + Send>>;
 
     async fn observe(
         &self,

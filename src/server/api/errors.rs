@@ -25,12 +25,7 @@ pub struct Fault {
 impl Fault {
     /// Begins one. `reason` is an upper-case name that a .proto file lists.
     pub fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            reason,
-            message: message.into(),
-            metadata: HashMap::new(),
-        }
+        Self { code, reason, message: message.into(), metadata: HashMap::new() }
     }
 
     /// Adds one entry of metadata.
@@ -67,23 +62,14 @@ pub fn refused(refusal: Refusal) -> Status {
     let (code, reason) = kind(&refusal);
     let fault = Fault::new(code, reason, message);
     match refusal {
-        Refusal::LimitExceeded { limit, actual, .. } => {
-            fault.with("limit", limit).with("actual", actual)
+        Refusal::LimitExceeded { limit, actual, .. } => fault.with("limit", limit).with("actual", actual),
+        Refusal::TtlOutOfRange { min_ms, max_ms, actual_ms } => {
+            fault.with("min", min_ms).with("limit", max_ms).with("actual", actual_ms)
         }
-        Refusal::TtlOutOfRange {
-            min_ms,
-            max_ms,
-            actual_ms,
-        } => fault
-            .with("min", min_ms)
-            .with("limit", max_ms)
-            .with("actual", actual_ms),
         Refusal::RevisionCompacted { compacted, .. } => fault.with("compacted", compacted),
         Refusal::RevisionFuture { newest, .. } => fault.with("newest", newest),
         Refusal::LockHeld { owner, token } => fault.with("owner", owner).with("token", token),
-        Refusal::PermitsMismatch { expected, actual } => {
-            fault.with("limit", expected).with("actual", actual)
-        }
+        Refusal::PermitsMismatch { expected, actual } => fault.with("limit", expected).with("actual", actual),
         Refusal::SequenceTooOld { oldest, .. } => fault.with("oldest", oldest),
         _ => fault,
     }
@@ -150,12 +136,7 @@ pub fn outcome_unknown(message: impl Into<String>) -> Status {
 
 /// This member stops; nothing was done. Ask another one.
 pub fn stopping() -> Status {
-    Fault::new(
-        Code::Unavailable,
-        "STOPPING",
-        "this member is stopping; nothing was done. Ask another member",
-    )
-    .status()
+    Fault::new(Code::Unavailable, "STOPPING", "this member is stopping; nothing was done. Ask another member").status()
 }
 
 /// This member has more waiting than it takes; nothing was done. Ask again after this time.
@@ -176,9 +157,7 @@ pub fn wait_timeout(message: impl Into<String>) -> Status {
 
 /// The member could not answer within the time that it allows itself; a read, so nothing was done.
 pub fn read_timeout(message: impl Into<String>) -> Status {
-    Fault::new(Code::Unavailable, "READ_TIMEOUT", message)
-        .with("retry_after_ms", 100)
-        .status()
+    Fault::new(Code::Unavailable, "READ_TIMEOUT", message).with("retry_after_ms", 100).status()
 }
 
 /// A claim went while its owner waited: released by force, or with its session.
@@ -219,26 +198,23 @@ pub fn admin_error(error: AdminError) -> Status {
         AdminError::MemberUnknown(_) => fault(Code::NotFound, "MEMBER_UNKNOWN").status(),
         AdminError::InvalidAddress(_) => fault(Code::InvalidArgument, "INVALID_ADDRESS").status(),
         AdminError::LearnerLags { behind, limit, .. } => {
-            fault(Code::FailedPrecondition, "LEARNER_LAGS")
-                .with("limit", limit)
-                .with("actual", behind)
-                .status()
+            fault(Code::FailedPrecondition, "LEARNER_LAGS").with("limit", limit).with("actual", behind).status()
         }
         AdminError::LastVoter(_) => fault(Code::FailedPrecondition, "LAST_VOTER").status(),
         AdminError::NotAVoter(_) => fault(Code::FailedPrecondition, "NOT_A_VOTER").status(),
-        AdminError::Busy => fault(Code::Unavailable, "MEMBERS_CHANGING")
-            .with("retry_after_ms", 500)
-            .status(),
+        AdminError::Busy => fault(Code::Unavailable, "MEMBERS_CHANGING").with("retry_after_ms", 500).status(),
         AdminError::Unknown(_) => outcome_unknown(format!("{message}; look at the members")),
-        AdminError::Unreachable(_) => fault(Code::Unavailable, "NO_LEADER")
-            .with("retry_after_ms", 100)
-            .status(),
+        AdminError::Unreachable(_) => fault(Code::Unavailable, "NO_LEADER").with("retry_after_ms", 100).status(),
         AdminError::Stopped => stopping(),
     }
 }
 
 /// A bug: the state answered something else than what was asked. Said instead of a panic.
 pub fn unexpected_reply() -> Status {
-    Fault::new(Code::Internal, "INTERNAL", "the state gave an answer of another kind than was asked for: this is a bug, please report it")
-        .status()
+    Fault::new(
+        Code::Internal,
+        "INTERNAL",
+        "the state gave an answer of another kind than was asked for: this is a bug, please report it",
+    )
+    .status()
 }

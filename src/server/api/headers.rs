@@ -22,22 +22,12 @@ pub struct Headers {
 impl Headers {
     /// For the member `node_id` of `cluster`.
     pub fn new(cluster: u64, node_id: u64, node: Node, replica: Arc<Replica>) -> Self {
-        Self {
-            cluster,
-            node_id,
-            node,
-            replica,
-        }
+        Self { cluster, node_id, node, replica }
     }
 
     /// For an answer made from this revision.
     pub fn at(&self, revision: Revision) -> ResponseHeader {
-        ResponseHeader {
-            cluster_id: self.cluster,
-            node_id: self.node_id,
-            revision,
-            term: self.node.leadership().term,
-        }
+        ResponseHeader { cluster_id: self.cluster, node_id: self.node_id, revision, term: self.node.leadership().term }
     }
 
     /// For an answer made from what is applied now, and from this revision at least.

@@ -33,35 +33,16 @@ impl Kv {
     }
 
     /// A transaction of one operation: its answer, and the revision.
-    async fn write_op(
-        &self,
-        op: ringfence_core::Op,
-        id: Option<RequestId>,
-    ) -> Result<(OpReply, u64), Status> {
-        let reply = self
-            .write_txn(
-                Txn {
-                    then: vec![op],
-                    ..Txn::default()
-                },
-                id,
-            )
-            .await?;
-        let result = reply
-            .results
-            .into_iter()
-            .next()
-            .ok_or_else(unexpected_reply)?;
+    async fn write_op(&self, op: ringfence_core::Op, id: Option<RequestId>) -> Result<(OpReply, u64), Status> {
+        let reply = self.write_txn(Txn { then: vec![op], ..Txn::default() }, id).await?;
+        let result = reply.results.into_iter().next().ok_or_else(unexpected_reply)?;
         Ok((result, reply.revision))
     }
 }
 
 #[tonic::async_trait]
 impl kv_server::Kv for Kv {
-    async fn range(
-        &self,
-        request: Request<v1::RangeRequest>,
-    ) -> Result<Response<v1::RangeResponse>, Status> {
+    async fn range(&self, request: Request<v1::RangeRequest>) -> Result<Response<v1::RangeResponse>, Status> {
         let request = request.into_inner();
         let freshness = freshness(request.consistency, request.min_revision)?;
         let range = convert_request::range(request)?;
@@ -70,10 +51,7 @@ impl kv_server::Kv for Kv {
         Ok(Response::new(range_response(answer, Some(header))))
     }
 
-    async fn put(
-        &self,
-        request: Request<v1::PutRequest>,
-    ) -> Result<Response<v1::PutResponse>, Status> {
+    async fn put(&self, request: Request<v1::PutRequest>) -> Result<Response<v1::PutResponse>, Status> {
         let request = request.into_inner();
         let id = request_id(request.request_id)?;
         let op = convert_request::put(request)?;
@@ -87,29 +65,21 @@ impl kv_server::Kv for Kv {
         }
     }
 
-    async fn delete(
-        &self,
-        request: Request<v1::DeleteRequest>,
-    ) -> Result<Response<v1::DeleteResponse>, Status> {
+    async fn delete(&self, request: Request<v1::DeleteRequest>) -> Result<Response<v1::DeleteResponse>, Status> {
         let request = request.into_inner();
         let id = request_id(request.request_id)?;
         let op = convert_request::delete(request)?;
         match self.write_op(op, id).await? {
-            (OpReply::Delete { deleted, prev }, revision) => {
-                Ok(Response::new(v1::DeleteResponse {
-                    header: Some(self.parts.headers.at(revision)),
-                    deleted,
-                    prev_kvs: prev.into_iter().map(key_value).collect(),
-                }))
-            }
+            (OpReply::Delete { deleted, prev }, revision) => Ok(Response::new(v1::DeleteResponse {
+                header: Some(self.parts.headers.at(revision)),
+                deleted,
+                prev_kvs: prev.into_iter().map(key_value).collect(),
+            })),
             _ => Err(unexpected_reply()),
         }
     }
 
-    async fn txn(
-        &self,
-        request: Request<v1::TxnRequest>,
-    ) -> Result<Response<v1::TxnResponse>, Status> {
+    async fn txn(&self, request: Request<v1::TxnRequest>) -> Result<Response<v1::TxnResponse>, Status> {
         let request = request.into_inner();
         let id = request_id(request.request_id)?;
         let reply = self.write_txn(convert_request::txn(request)?, id).await?;
@@ -117,40 +87,24 @@ impl kv_server::Kv for Kv {
         Ok(Response::new(txn_response(reply, header)))
     }
 
-    async fn compact(
-        &self,
-        request: Request<v1::CompactRequest>,
-    ) -> Result<Response<v1::CompactResponse>, Status> {
+    async fn compact(&self, request: Request<v1::CompactRequest>) -> Result<Response<v1::CompactResponse>, Status> {
         let revision = request.into_inner().revision;
-        match self
-            .parts
-            .write(Command::Compact { revision }, None)
-            .await?
-        {
-            Reply::Compacted => Ok(Response::new(v1::CompactResponse {
-                header: Some(self.parts.headers.now(revision)),
-            })),
+        match self.parts.write(Command::Compact { revision }, None).await? {
+            Reply::Compacted => {
+                Ok(Response::new(v1::CompactResponse { header: Some(self.parts.headers.now(revision)) }))
+            }
             _ => Err(unexpected_reply()),
         }
     }
 
-    async fn history(
-        &self,
-        request: Request<v1::HistoryRequest>,
-    ) -> Result<Response<v1::HistoryResponse>, Status> {
+    async fn history(&self, request: Request<v1::HistoryRequest>) -> Result<Response<v1::HistoryResponse>, Status> {
         let request = request.into_inner();
         let freshness = freshness(request.consistency, request.min_revision)?;
         let limit = page(request.limit, limits::HISTORY_VERSIONS_MAX)?;
         check_key(&request.key)?;
-        let query = HistoryAndCompaction(KeyHistory {
-            key: request.key,
-            limit,
-        });
+        let query = HistoryAndCompaction(KeyHistory { key: request.key, limit });
         let ((history, compacted_revision), header) = self.parts.read(&query, freshness).await?;
-        let version = |(view, deleted)| v1::KeyVersion {
-            kv: Some(key_value(view)),
-            deleted,
-        };
+        let version = |(view, deleted)| v1::KeyVersion { kv: Some(key_value(view)), deleted };
         Ok(Response::new(v1::HistoryResponse {
             header: Some(header),
             versions: history.versions.into_iter().map(version).collect(),
@@ -175,9 +129,7 @@ impl ringfence_core::query::Query for HistoryAndCompaction {
 fn check_range(range: &Range) -> Result<(), Status> {
     let long = |key: &[u8]| key.len() > limits::KEY_BYTES_MAX;
     match &range.select {
-        Select::Span(Span::Key(key) | Span::Prefix(key)) | Select::Children(key) if long(key) => {
-            Err(too_long(key))
-        }
+        Select::Span(Span::Key(key) | Span::Prefix(key)) | Select::Children(key) if long(key) => Err(too_long(key)),
         Select::Span(Span::Between { start, .. }) if long(start) => Err(too_long(start)),
         Select::Span(Span::Between { end, .. }) if long(end) => Err(too_long(end)),
         _ => Ok(()),

@@ -36,10 +36,7 @@ impl Lock {
         })
     }
 
-    async fn released(
-        &self,
-        command: Command,
-    ) -> Result<Response<v1::LockReleaseResponse>, Status> {
+    async fn released(&self, command: Command) -> Result<Response<v1::LockReleaseResponse>, Status> {
         match self.parts.write(command, None).await? {
             Reply::Released(view) => Ok(Response::new(v1::LockReleaseResponse {
                 header: Some(self.parts.headers.now(view.mod_revision)),
@@ -67,9 +64,7 @@ impl lock_server::Lock for Lock {
             attempt: attempt(request.attempt),
             only_if_free: false,
         };
-        acquire(&self.parts, claim, patience)
-            .await
-            .map(|view| self.acquired(view))
+        acquire(&self.parts, claim, patience).await.map(|view| self.acquired(view))
     }
 
     async fn try_acquire(
@@ -86,9 +81,7 @@ impl lock_server::Lock for Lock {
             attempt: attempt(request.attempt),
             only_if_free: true,
         };
-        acquire(&self.parts, claim, None)
-            .await
-            .map(|view| self.acquired(view))
+        acquire(&self.parts, claim, None).await.map(|view| self.acquired(view))
     }
 
     async fn release(
@@ -101,12 +94,7 @@ impl lock_server::Lock for Lock {
             token => Which::Token(token),
         };
         let session = session_id(request.session_id)?;
-        self.released(Command::Release {
-            name: request.name,
-            session,
-            which,
-        })
-        .await
+        self.released(Command::Release { name: request.name, session, which }).await
     }
 
     async fn validate(
@@ -115,10 +103,7 @@ impl lock_server::Lock for Lock {
     ) -> Result<Response<v1::LockValidateResponse>, Status> {
         let request = request.into_inner();
         let freshness = freshness(request.consistency, request.min_revision)?;
-        let query = Owner {
-            name: request.name,
-            token: request.token,
-        };
+        let query = Owner { name: request.name, token: request.token };
         let (answer, header) = self.parts.read(&query, freshness).await?;
         Ok(Response::new(v1::LockValidateResponse {
             header: Some(header),
@@ -133,10 +118,7 @@ impl lock_server::Lock for Lock {
     ) -> Result<Response<v1::LockDescribeResponse>, Status> {
         let request = request.into_inner();
         let freshness = freshness(request.consistency, request.min_revision)?;
-        let query = Queue {
-            name: request.name,
-            limit: page(request.limit, PAGE_MAX)?,
-        };
+        let query = Queue { name: request.name, limit: page(request.limit, PAGE_MAX)? };
         let (answer, header) = self.parts.read(&query, freshness).await?;
         Ok(Response::new(v1::LockDescribeResponse {
             header: Some(header),
@@ -146,19 +128,12 @@ impl lock_server::Lock for Lock {
         }))
     }
 
-    async fn list(
-        &self,
-        request: Request<v1::LockListRequest>,
-    ) -> Result<Response<v1::LockListResponse>, Status> {
+    async fn list(&self, request: Request<v1::LockListRequest>) -> Result<Response<v1::LockListResponse>, Status> {
         let request = request.into_inner();
         let freshness: Freshness = freshness(request.consistency, request.min_revision)?;
         let limit = page(request.limit, PAGE_MAX)?;
         // One more, to know whether there are more.
-        let query = Queues {
-            prefix: request.prefix,
-            after: request.after,
-            limit: limit + 1,
-        };
+        let query = Queues { prefix: request.prefix, after: request.after, limit: limit + 1 };
         let (mut queues, header) = self.parts.read(&query, freshness).await?;
         let more = queues.len() > limit;
         queues.truncate(limit);

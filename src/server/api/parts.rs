@@ -69,11 +69,7 @@ impl Parts {
     /// The status of its refusal, or of why there is no reply.
     pub async fn write(&self, command: Command, id: Option<RequestId>) -> Result<Reply, Status> {
         let request = checked(command, id)?;
-        self.proposer
-            .propose_one(request)
-            .await
-            .map_err(write_error)?
-            .map_err(refused)
+        self.proposer.propose_one(request).await.map_err(write_error)?.map_err(refused)
     }
 
     /// Waits until what is applied here is fresh enough.
@@ -92,11 +88,7 @@ impl Parts {
     ///
     /// # Errors
     /// As [`Parts::fresh`], and the status of the question's refusal.
-    pub async fn read<Q: Query>(
-        &self,
-        query: &Q,
-        freshness: Freshness,
-    ) -> Result<(Q::Answer, ResponseHeader), Status> {
+    pub async fn read<Q: Query>(&self, query: &Q, freshness: Freshness) -> Result<(Q::Answer, ResponseHeader), Status> {
         self.fresh(freshness).await?;
         self.headers.read(query).map_err(refused)
     }

@@ -23,11 +23,7 @@ use super::{
 /// Sessions in one answer, and keys of one session.
 const PAGE_MAX: usize = 1000;
 /// Ids in one message of a renewal stream.
-const IDS_PER_MESSAGE_MAX: usize = if RENEWALS_MAX < 1000 {
-    RENEWALS_MAX
-} else {
-    1000
-};
+const IDS_PER_MESSAGE_MAX: usize = if RENEWALS_MAX < 1000 { RENEWALS_MAX } else { 1000 };
 /// Messages of one stream that wait for their answer at a time; the next ones wait on the wire. Each takes a window, so a client
 /// with this many sessions in messages of their own renews them all in one.
 const RENEWALS_WAITING_MAX: usize = 256;
@@ -56,14 +52,7 @@ impl session_server::Session for Session {
     ) -> Result<Response<v1::SessionOpenResponse>, Status> {
         let v1::SessionOpenRequest { ttl_ms, owner } = request.into_inner();
         // The id comes later; any that can be one serves the check.
-        checked(
-            Command::OpenSession {
-                id: SessionId(1),
-                ttl_ms,
-                owner: owner.clone(),
-            },
-            None,
-        )?;
+        checked(Command::OpenSession { id: SessionId(1), ttl_ms, owner: owner.clone() }, None)?;
         let reply = self.parts.proposer.open_session(ttl_ms, owner).await;
         match reply.map_err(write_error)?.map_err(refused)? {
             Reply::SessionOpened { id, ttl_ms } => Ok(Response::new(v1::SessionOpenResponse {
@@ -103,17 +92,11 @@ impl session_server::Session for Session {
     ) -> Result<Response<v1::SessionCloseResponse>, Status> {
         let id = session_id(request.into_inner().session_id)?;
         let request = checked(Command::CloseSession { id }, None)?;
-        let reply = self
-            .parts
-            .proposer
-            .propose_one(request)
-            .await
-            .map_err(write_error)?;
+        let reply = self.parts.proposer.propose_one(request).await.map_err(write_error)?;
         match reply.map_err(refused_subject)? {
-            Reply::SessionClosed { deleted } => Ok(Response::new(v1::SessionCloseResponse {
-                header: Some(self.parts.headers.now(0)),
-                deleted,
-            })),
+            Reply::SessionClosed { deleted } => {
+                Ok(Response::new(v1::SessionCloseResponse { header: Some(self.parts.headers.now(0)), deleted }))
+            }
             _ => Err(unexpected_reply()),
         }
     }
@@ -130,11 +113,7 @@ impl session_server::Session for Session {
         let session = session_info(&view);
         let mut keys = view.keys;
         keys.truncate(PAGE_MAX);
-        Ok(Response::new(v1::SessionDescribeResponse {
-            header: Some(header),
-            session: Some(session),
-            keys,
-        }))
+        Ok(Response::new(v1::SessionDescribeResponse { header: Some(header), session: Some(session), keys }))
     }
 
     async fn list(
@@ -145,10 +124,7 @@ impl session_server::Session for Session {
         let freshness = freshness(request.consistency, request.min_revision)?;
         let limit = page(request.limit, PAGE_MAX)?;
         // One more, to know whether there are more.
-        let query = Sessions {
-            after: request.after,
-            limit: limit + 1,
-        };
+        let query = Sessions { after: request.after, limit: limit + 1 };
         let (mut sessions, header) = self.parts.read(&query, freshness).await?;
         let more = sessions.len() > limit;
         sessions.truncate(limit);
@@ -188,10 +164,7 @@ async fn renewals(
 }
 
 async fn renew(parts: &Parts, message: v1::SessionRenewRequest) -> Renewal {
-    let v1::SessionRenewRequest {
-        session_ids,
-        request,
-    } = message;
+    let v1::SessionRenewRequest { session_ids, request } = message;
     if session_ids.len() > IDS_PER_MESSAGE_MAX {
         return Err(refused(ringfence_core::Refusal::LimitExceeded {
             what: "sessions of a renewal".to_owned(),
@@ -199,10 +172,7 @@ async fn renew(parts: &Parts, message: v1::SessionRenewRequest) -> Renewal {
             actual: session_ids.len() as u64,
         }));
     }
-    let ids = session_ids
-        .iter()
-        .map(|&id| session_id(id))
-        .collect::<Result<Vec<_>, _>>()?;
+    let ids = session_ids.iter().map(|&id| session_id(id)).collect::<Result<Vec<_>, _>>()?;
     let renewed = parts.proposer.renew(ids).await.map_err(write_error)?;
     let renewals = session_ids
         .into_iter()
@@ -213,9 +183,5 @@ async fn renew(parts: &Parts, message: v1::SessionRenewRequest) -> Renewal {
             ttl_ms: ttl_ms.unwrap_or(0),
         })
         .collect();
-    Ok(v1::SessionRenewResponse {
-        header: Some(parts.headers.now(0)),
-        request,
-        renewals,
-    })
+    Ok(v1::SessionRenewResponse { header: Some(parts.headers.now(0)), request, renewals })
 }

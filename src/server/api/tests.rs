@@ -116,7 +116,9 @@ fn a_span_is_named_in_one_way() {
     assert_eq!(span("a", "", false).unwrap(), Span::Key("a".into()));
     assert_eq!(span("", "", true).unwrap(), Span::Prefix(Bytes::new()));
     assert_eq!(span("a", "b", false).unwrap(), Span::Between { start: "a".into(), end: "b".into() });
-    for (key, end, prefix) in [("", "", false), ("", "b", false), ("b", "a", false), ("a", "a", false), ("a", "b", true)] {
+    for (key, end, prefix) in
+        [("", "", false), ("", "b", false), ("b", "a", false), ("a", "a", false), ("a", "b", true)]
+    {
         invalid(span(key, end, prefix), "INVALID_RANGE");
     }
     invalid(request::delete(v1::DeleteRequest { prefix: true, ..Default::default() }), "INVALID_RANGE");

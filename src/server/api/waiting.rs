@@ -15,9 +15,7 @@ use tonic::Status;
 
 use super::{
     convert_request::checked,
-    errors::{
-        claim_lost, no_leader, refused, stopping, unexpected_reply, wait_timeout, write_error,
-    },
+    errors::{claim_lost, no_leader, refused, stopping, unexpected_reply, wait_timeout, write_error},
     parts::Parts,
     withdrawals::{Claiming, Withdrawal, Withdrawals},
 };
@@ -30,20 +28,12 @@ const WITHDRAWAL_PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The refusal of the claim; WAIT_TIMEOUT; CLAIM_LOST; NO_LEADER, OUTCOME_UNKNOWN and STOPPING, after which the claim may stand.
-pub async fn acquire(
-    parts: &Parts,
-    claim: Claim,
-    patience: Option<Duration>,
-) -> Result<ClaimView, Status> {
+pub async fn acquire(parts: &Parts, claim: Claim, patience: Option<Duration>) -> Result<ClaimView, Status> {
     // Checked before anything is proposed.
     let request = checked(Command::Claim(claim.clone()), None)?;
     let proposer = parts.proposer.clone();
     let claiming: Claiming = tokio::spawn(async move { proposer.propose_one(request).await });
-    let mut wait = Wait {
-        parts,
-        claim: Some(claim),
-        claiming: Some(claiming),
-    };
+    let mut wait = Wait { parts, claim: Some(claim), claiming: Some(claiming) };
     let ended = tokio::select! {
         biased;
         ended = wait.granted() => Some(ended),
@@ -122,9 +112,7 @@ impl Wait<'_> {
 
     /// How the wait has ended by what is applied here, if it has.
     fn look(&self, claimed: &ClaimView) -> Option<Result<ClaimView, Status>> {
-        let query = ClaimByKey {
-            key: claimed.key.clone(),
-        };
+        let query = ClaimByKey { key: claimed.key.clone() };
         match self.parts.replica.read(&query) {
             Ok(Some(view)) if is(&view, claimed.token) => view.owner.then_some(Ok(view)),
             Ok(_) => Some(Err(claim_lost(
@@ -143,12 +131,7 @@ impl Wait<'_> {
     async fn withdraw_in_time(mut self) {
         let (done, told) = oneshot::channel();
         if let Some(claim) = self.claim.take() {
-            push(
-                &self.parts.withdrawals,
-                claim,
-                self.claiming.take(),
-                Some(done),
-            );
+            push(&self.parts.withdrawals, claim, self.claiming.take(), Some(done));
             let _ = timeout(WITHDRAWAL_PATIENCE, told).await;
         }
     }
@@ -166,27 +149,9 @@ impl Drop for Wait<'_> {
     }
 }
 
-fn push(
-    withdrawals: &Withdrawals,
-    claim: Claim,
-    claiming: Option<Claiming>,
-    done: Option<oneshot::Sender<()>>,
-) {
-    let Claim {
-        name,
-        session,
-        suffix,
-        attempt,
-        ..
-    } = claim;
-    withdrawals.push(Withdrawal {
-        name,
-        session,
-        suffix,
-        attempt,
-        claiming,
-        done,
-    });
+fn push(withdrawals: &Withdrawals, claim: Claim, claiming: Option<Claiming>, done: Option<oneshot::Sender<()>>) {
+    let Claim { name, session, suffix, attempt, .. } = claim;
+    withdrawals.push(Withdrawal { name, session, suffix, attempt, claiming, done });
 }
 
 fn is(view: &ClaimView, token: Token) -> bool {

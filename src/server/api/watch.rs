@@ -98,12 +98,7 @@ struct Session {
 
 impl Session {
     fn new(parts: Parts) -> Self {
-        Self {
-            parts,
-            mailbox: Mailbox::default(),
-            open: BTreeMap::new(),
-            owed: Vec::new(),
-        }
+        Self { parts, mailbox: Mailbox::default(), open: BTreeMap::new(), owed: Vec::new() }
     }
 
     /// Serves until the client has gone or its side has ended with no watch open.
@@ -161,9 +156,7 @@ impl Session {
             Some(watch_request::Request::Create(create)) => {
                 let id = create.watch_id;
                 Some(match self.create(create).await {
-                    Ok(start_revision) => {
-                        self.answer(id, Answer::Created(v1::WatchCreated { start_revision }))
-                    }
+                    Ok(start_revision) => self.answer(id, Answer::Created(v1::WatchCreated { start_revision })),
                     Err(canceled) => self.answer(id, Answer::Canceled(canceled)),
                 })
             }
@@ -177,17 +170,12 @@ impl Session {
                 None
             }
             // A request that a newer client knows and this member doesn't.
-            None => Some(self.answer(
-                0,
-                Answer::Canceled(canceled(Reason::Invalid, "the request is not known", 0)),
-            )),
+            None => Some(self.answer(0, Answer::Canceled(canceled(Reason::Invalid, "the request is not known", 0)))),
         }
     }
 
     async fn create(&mut self, create: v1::WatchCreate) -> Result<u64, v1::WatchCanceled> {
-        let (filter, interval) = self
-            .check(&create)
-            .map_err(|why| canceled(Reason::Invalid, &why, 0))?;
+        let (filter, interval) = self.check(&create).map_err(|why| canceled(Reason::Invalid, &why, 0))?;
         let begin = match create.start_revision {
             _ if create.snapshot => Begin::Snapshot,
             0 => Begin::Next,
@@ -196,25 +184,12 @@ impl Session {
         if !matches!(begin, Begin::At(_)) {
             // "Now" is not before what the client knows to be done.
             let fresh = self.parts.fresh(Freshness::Linearizable).await;
-            fresh.map_err(|status| {
-                canceled(Reason::Unavailable, status.message(), create.start_revision)
-            })?;
+            fresh.map_err(|status| canceled(Reason::Unavailable, status.message(), create.start_revision))?;
         }
-        let watching = self
-            .parts
-            .hub
-            .watch(filter, begin, &self.mailbox, create.watch_id);
+        let watching = self.parts.hub.watch(filter, begin, &self.mailbox, create.watch_id);
         let start_revision = watching.next_revision();
         let due = Instant::now() + interval;
-        self.open.insert(
-            create.watch_id,
-            Open {
-                watching,
-                prev_kv: create.prev_kv,
-                interval,
-                due,
-            },
-        );
+        self.open.insert(create.watch_id, Open { watching, prev_kv: create.prev_kv, interval, due });
         Ok(start_revision)
     }
 
@@ -235,9 +210,7 @@ impl Session {
             return Err("start_revision must be 0 with snapshot".to_owned());
         }
         if create.key.len() > KEY_BYTES_MAX || create.range_end.len() > KEY_BYTES_MAX {
-            return Err(format!(
-                "a key is longer than {KEY_BYTES_MAX} bytes, which is the limit"
-            ));
+            return Err(format!("a key is longer than {KEY_BYTES_MAX} bytes, which is the limit"));
         }
         let span = span(create.key.clone(), create.range_end.clone(), create.prefix)
             .map_err(|status| status.message().to_owned())?;
@@ -250,11 +223,7 @@ impl Session {
                 ));
             }
         };
-        let filter = Filter {
-            span,
-            no_put: create.no_put,
-            no_delete: create.no_delete,
-        };
+        let filter = Filter { span, no_put: create.no_put, no_delete: create.no_delete };
         Ok((filter, Duration::from_millis(interval_ms)))
     }
 
@@ -264,11 +233,7 @@ impl Session {
         let open = self.open.get_mut(&id)?;
         let answer = match open.watching.step() {
             Step::Idle | Step::Again => return None,
-            Step::Snapshot {
-                revision,
-                keys,
-                complete,
-            } => Answer::Snapshot(v1::WatchSnapshot {
+            Step::Snapshot { revision, keys, complete } => Answer::Snapshot(v1::WatchSnapshot {
                 revision,
                 kvs: keys.into_iter().map(convert::key_value).collect(),
                 complete,
@@ -306,11 +271,7 @@ impl Session {
     fn due_progress(&mut self) -> Option<v1::WatchResponse> {
         let now = Instant::now();
         let due = |open: &Open| open.due <= now;
-        let id = self
-            .open
-            .iter()
-            .find(|(_, open)| due(open))
-            .map(|(&id, _)| id)?;
+        let id = self.open.iter().find(|(_, open)| due(open)).map(|(&id, _)| id)?;
         self.progress(id)
     }
 
@@ -322,21 +283,14 @@ impl Session {
     }
 
     fn answer(&self, watch_id: u64, answer: Answer) -> v1::WatchResponse {
-        v1::WatchResponse {
-            header: Some(self.parts.headers.now(0)),
-            watch_id,
-            response: Some(answer),
-        }
+        v1::WatchResponse { header: Some(self.parts.headers.now(0)), watch_id, response: Some(answer) }
     }
 
     /// Ends every watch, as far as the client reads, and then the stream.
     fn say_farewell(&mut self, why: &str, sender: &mpsc::Sender<Sent>) {
         for (id, open) in std::mem::take(&mut self.open) {
             let canceled = canceled(Reason::Unavailable, why, open.watching.next_revision());
-            if sender
-                .try_send(Ok(self.answer(id, Answer::Canceled(canceled))))
-                .is_err()
-            {
+            if sender.try_send(Ok(self.answer(id, Answer::Canceled(canceled)))).is_err() {
                 break;
             }
         }
@@ -352,48 +306,26 @@ async fn at(due: Option<Instant>) {
 }
 
 fn canceled(reason: Reason, message: &str, next_revision: u64) -> v1::WatchCanceled {
-    v1::WatchCanceled {
-        reason: reason.into(),
-        message: message.to_owned(),
-        compacted_revision: 0,
-        next_revision,
-    }
+    v1::WatchCanceled { reason: reason.into(), message: message.to_owned(), compacted_revision: 0, next_revision }
 }
 
 fn over(end: End, next_revision: u64) -> v1::WatchCanceled {
     let (reason, compacted, message) = match end {
-        End::Compacted { compacted } => (
-            Reason::Compacted,
-            compacted,
-            "the revisions that the watch needs were compacted away",
-        ),
+        End::Compacted { compacted } => {
+            (Reason::Compacted, compacted, "the revisions that the watch needs were compacted away")
+        }
         End::Slow { compacted } => (
             Reason::Slow,
             compacted,
             "the watch was read too slowly, and the revisions that it needs next were compacted away",
         ),
     };
-    v1::WatchCanceled {
-        compacted_revision: compacted,
-        ..canceled(reason, message, next_revision)
-    }
+    v1::WatchCanceled { compacted_revision: compacted, ..canceled(reason, message, next_revision) }
 }
 
 /// An event as it is sent. Former versions are left out where they weren't asked for, and beyond their limit.
 fn convert_event(event: &Event, prev_kv: bool, prev_bytes: &mut usize) -> v1::Event {
-    *prev_bytes += event
-        .prev
-        .as_ref()
-        .filter(|_| prev_kv)
-        .map_or(0, |prev| prev.value.len());
-    let prev = if prev_kv && *prev_bytes <= PREV_BYTES_MAX {
-        event.prev.clone()
-    } else {
-        None
-    };
-    convert::event(Event {
-        kind: event.kind,
-        key: event.key.clone(),
-        prev,
-    })
+    *prev_bytes += event.prev.as_ref().filter(|_| prev_kv).map_or(0, |prev| prev.value.len());
+    let prev = if prev_kv && *prev_bytes <= PREV_BYTES_MAX { event.prev.clone() } else { None };
+    convert::event(Event { kind: event.kind, key: event.key.clone(), prev })
 }

@@ -103,19 +103,14 @@ async fn release(proposer: &Proposer, stopping: &Stopping, withdrawal: &Withdraw
     let command = Command::Release {
         name: withdrawal.name.clone(),
         session: withdrawal.session,
-        which: Which::Attempt {
-            suffix: withdrawal.suffix.clone(),
-            attempt: withdrawal.attempt,
-        },
+        which: Which::Attempt { suffix: withdrawal.suffix.clone(), attempt: withdrawal.attempt },
     };
     while !stopping.is_stopping() && began.elapsed() < TRY {
         match proposer.propose_one(command.clone().into()).await {
             Ok(_) => return,
             Err(WriteError::Stopping) => return,
             // Releasing twice does no harm: the second finds nothing.
-            Err(WriteError::NoLeader | WriteError::Unknown | WriteError::Overloaded { .. }) => {
-                sleep(PAUSE).await
-            }
+            Err(WriteError::NoLeader | WriteError::Unknown | WriteError::Overloaded { .. }) => sleep(PAUSE).await,
         }
     }
 }

@@ -8,23 +8,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// # Errors
 /// What is wrong with it, as the rest of a sentence.
 pub fn check(address: &str) -> Result<(), String> {
-    const FORM: &str =
-        "it must be host:port, such as node1.example.org:7601, 10.0.0.1:7601 or [fd00::1]:7601";
+    const FORM: &str = "it must be host:port, such as node1.example.org:7601, 10.0.0.1:7601 or [fd00::1]:7601";
     let Some((host, port)) = address.rsplit_once(':') else {
         return Err(format!("has no port; {FORM}"));
     };
     match port.parse::<u16>() {
         Ok(1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => {}
         _ => {
-            return Err(format!(
-                "has {port:?} for a port, which must be 1 to 65535; {FORM}"
-            ));
+            return Err(format!("has {port:?} for a port, which must be 1 to 65535; {FORM}"));
         }
     }
-    if let Some(inner) = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-    {
+    if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         return match inner.parse::<Ipv6Addr>() {
             Ok(ip) if ip.is_unspecified() => Err(unspecified()),
             Ok(_) => Ok(()),
@@ -50,15 +44,9 @@ fn is_host(host: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    let numeric = host
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     // What looks like an IPv4 address must be one: 10.0.0.256 is no host name.
-    host.len() <= 253
-        && host.split('.').all(is_label)
-        && (!numeric || host.parse::<Ipv4Addr>().is_ok())
+    host.len() <= 253 && host.split('.').all(is_label) && (!numeric || host.parse::<Ipv4Addr>().is_ok())
 }

@@ -13,9 +13,7 @@ pub struct ConfigError {
 impl ConfigError {
     /// With one problem.
     pub fn new(problem: impl Into<String>) -> Self {
-        Self {
-            problems: vec![problem.into()],
-        }
+        Self { problems: vec![problem.into()] }
     }
 
     /// The problems, one sentence each, in the order of the keys.
@@ -59,12 +57,6 @@ impl Problems {
     /// # Errors
     /// All that was noted.
     pub fn into_result(self) -> Result<(), ConfigError> {
-        if self.found.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError {
-                problems: self.found,
-            })
-        }
+        if self.found.is_empty() { Ok(()) } else { Err(ConfigError { problems: self.found }) }
     }
 }

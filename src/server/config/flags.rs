@@ -68,9 +68,7 @@ pub fn command() -> Command {
             .help_heading("Keys of the configuration");
         // `--join` alone says yes.
         let arg = if key.form == "BOOL" {
-            arg.num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
+            arg.num_args(0..=1).require_equals(true).default_missing_value("true")
         } else {
             arg
         };
@@ -93,10 +91,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// See [`ConfigError`]; a file that can't be read is one.
-pub fn load(
-    matches: &ArgMatches,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<Loaded, ConfigError> {
+pub fn load(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
     let mut values = Values::default();
     let dev = matches.get_flag("dev");
     if dev {
@@ -104,10 +99,7 @@ pub fn load(
     }
     if let Some(path) = matches.get_one::<PathBuf>("config") {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            ConfigError::new(format!(
-                "{}: the configuration can't be read: {error}",
-                path.display()
-            ))
+            ConfigError::new(format!("{}: the configuration can't be read: {error}", path.display()))
         })?;
         values.add_file(path, &text)?;
     }
@@ -123,29 +115,19 @@ pub fn load(
     if dev {
         if values.get("data_dir").is_none() {
             let directory = tempfile::Builder::new().prefix("ringfence-dev-").tempdir();
-            let directory = directory
-                .map_err(|error| ConfigError::new(format!("no temporary directory: {error}")))?;
-            values.set(
-                "data_dir",
-                Value::Word(directory.path().display().to_string()),
-                Origin::Dev,
-            );
+            let directory = directory.map_err(|error| ConfigError::new(format!("no temporary directory: {error}")))?;
+            values.set("data_dir", Value::Word(directory.path().display().to_string()), Origin::Dev);
             temporary = Some(directory);
         }
         found_alone(&mut values);
     }
     let settings = Settings::from_values(&values)?;
-    Ok(Loaded {
-        settings,
-        values,
-        temporary,
-    })
+    Ok(Loaded { settings, values, temporary })
 }
 
 /// What `--dev` gives, weaker than everything else.
 fn add_dev(values: &mut Values) -> Result<(), ConfigError> {
-    let port = free_port()
-        .map_err(|error| ConfigError::new(format!("no free port for members: {error}")))?;
+    let port = free_port().map_err(|error| ConfigError::new(format!("no free port for members: {error}")))?;
     for (key, word) in [
         ("cluster", "dev".to_owned()),
         ("node_id", "1".to_owned()),
@@ -167,21 +149,13 @@ fn found_alone(values: &mut Values) {
         return;
     }
     let or = |address: String, listen: String| if address.is_empty() { listen } else { address };
-    let client = or(
-        word("client_address"),
-        word("client_listen").replace("0.0.0.0", "127.0.0.1"),
-    );
-    let peer = or(
-        word("peer_address"),
-        word("peer_listen").replace("0.0.0.0", "127.0.0.1"),
-    );
+    let client = or(word("client_address"), word("client_listen").replace("0.0.0.0", "127.0.0.1"));
+    let peer = or(word("peer_address"), word("peer_listen").replace("0.0.0.0", "127.0.0.1"));
     let members = format!("{}={client}/{peer}", word("node_id"));
     values.set("members", Value::Word(members), Origin::Dev);
 }
 
 /// A port on which nobody listens now.
 fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -29,87 +29,27 @@ const fn key(name: &'static str, form: &'static str, help: &'static str) -> Key 
 
 /// All keys, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
-    key(
-        "cluster",
-        "NAME",
-        "Name of the cluster, the same on all members; members and data of another one are refused",
-    ),
-    key(
-        "node_id",
-        "NUMBER",
-        "This member's number in the cluster; never one that another member had before",
-    ),
-    key(
-        "data_dir",
-        "DIRECTORY",
-        "Where the log and the snapshots are; relative to where the server is started",
-    ),
+    key("cluster", "NAME", "Name of the cluster, the same on all members; members and data of another one are refused"),
+    key("node_id", "NUMBER", "This member's number in the cluster; never one that another member had before"),
+    key("data_dir", "DIRECTORY", "Where the log and the snapshots are; relative to where the server is started"),
     key("client_listen", "IP:PORT", "Where to listen for clients"),
-    key(
-        "client_address",
-        "HOST:PORT",
-        "Where clients find this member, if that isn't client_listen",
-    ),
-    key(
-        "peer_listen",
-        "IP:PORT",
-        "Where to listen for the other members",
-    ),
-    key(
-        "peer_address",
-        "HOST:PORT",
-        "Where the other members find this one, if that isn't peer_listen",
-    ),
-    key(
-        "http_listen",
-        "IP:PORT",
-        "Where to answer /livez, /readyz and /metrics; nowhere unless given",
-    ),
-    key(
-        "join",
-        "BOOL",
-        "Wait to be added to a running cluster, instead of founding one",
-    ),
+    key("client_address", "HOST:PORT", "Where clients find this member, if that isn't client_listen"),
+    key("peer_listen", "IP:PORT", "Where to listen for the other members"),
+    key("peer_address", "HOST:PORT", "Where the other members find this one, if that isn't peer_listen"),
+    key("http_listen", "IP:PORT", "Where to answer /livez, /readyz and /metrics; nowhere unless given"),
+    key("join", "BOOL", "Wait to be added to a running cluster, instead of founding one"),
     key(
         "members",
         "ID=CLIENT/PEER,…",
         "Who founds the cluster; in the file a list of tables with id, client_address and peer_address",
     ),
-    key(
-        "heartbeat_ms",
-        "MS",
-        "How often a leader that has nothing to say is heard",
-    ),
-    key(
-        "election_timeout_ms_min",
-        "MS",
-        "Shortest silence of the leader after which a member stands for election",
-    ),
-    key(
-        "election_timeout_ms_max",
-        "MS",
-        "Longest such silence; each member draws its own between the two",
-    ),
-    key(
-        "snapshot_entries",
-        "NUMBER",
-        "A snapshot is written after so many log entries",
-    ),
-    key(
-        "keep_entries",
-        "NUMBER",
-        "So many entries before a snapshot stay in the log, for members that lag a little",
-    ),
-    key(
-        "log_format",
-        "text|json",
-        "Form of the logs on standard error",
-    ),
-    key(
-        "log_level",
-        "LEVEL",
-        "error, warn, info, debug, trace, or directives such as info,ringfence_server=debug",
-    ),
+    key("heartbeat_ms", "MS", "How often a leader that has nothing to say is heard"),
+    key("election_timeout_ms_min", "MS", "Shortest silence of the leader after which a member stands for election"),
+    key("election_timeout_ms_max", "MS", "Longest such silence; each member draws its own between the two"),
+    key("snapshot_entries", "NUMBER", "A snapshot is written after so many log entries"),
+    key("keep_entries", "NUMBER", "So many entries before a snapshot stay in the log, for members that lag a little"),
+    key("log_format", "text|json", "Form of the logs on standard error"),
+    key("log_level", "LEVEL", "error, warn, info, debug, trace, or directives such as info,ringfence_server=debug"),
 ];
 
 /// The key of this name.

@@ -25,19 +25,15 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// For these values.
     pub fn new(values: &'a Values) -> Self {
-        Self {
-            values,
-            problems: Problems::default(),
-        }
+        Self { values, problems: Problems::default() }
     }
 
     /// Notes that a key must be given.
     pub fn missing(&mut self, key: &str, what: &str) {
         let variable = format!("RINGFENCE_{}", key.to_ascii_uppercase());
         let flag = key.replace('_', "-");
-        self.problems.general(format!(
-            "{key} is missing; it must be {what} (in the file, by --{flag}, or in {variable})"
-        ));
+        self.problems
+            .general(format!("{key} is missing; it must be {what} (in the file, by --{flag}, or in {variable})"));
     }
 
     /// Notes that a value isn't acceptable.
@@ -46,8 +42,7 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong(&mut self, key: &str, value: &Value, origin: &Origin, wanted: &str) {
-        self.problems
-            .at(origin, key, format!("is {value}; it must be {wanted}"));
+        self.problems.at(origin, key, format!("is {value}; it must be {wanted}"));
     }
 
     /// A text.
@@ -71,16 +66,8 @@ impl<'a> Reader<'a> {
         {
             return Some(number);
         }
-        let quotes = if matches!(value, Value::Text(_)) {
-            ", without quotes"
-        } else {
-            ""
-        };
-        let wanted = format!(
-            "a whole number{unit} from {} to {}{quotes}",
-            range.start(),
-            range.end()
-        );
+        let quotes = if matches!(value, Value::Text(_)) { ", without quotes" } else { "" };
+        let wanted = format!("a whole number{unit} from {} to {}{quotes}", range.start(), range.end());
         self.wrong(key, value, origin, &wanted);
         None
     }
@@ -101,7 +88,8 @@ impl<'a> Reader<'a> {
 
     /// An address to listen on.
     pub fn listen(&mut self, key: &str) -> Option<SocketAddr> {
-        const FORM: &str = "an IP address and a port from 1 to 65535, such as 127.0.0.1:7601, 0.0.0.0:7601 or [::]:7601";
+        const FORM: &str =
+            "an IP address and a port from 1 to 65535, such as 127.0.0.1:7601, 0.0.0.0:7601 or [::]:7601";
         let text = self.text(key, FORM)?;
         match text.parse::<SocketAddr>() {
             Ok(listen) if listen.port() != 0 => Some(listen),
@@ -147,10 +135,7 @@ impl<'a> Reader<'a> {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
             other => {
-                self.bad(
-                    "log_format",
-                    format!("is {other:?}; it must be \"text\" or \"json\""),
-                );
+                self.bad("log_format", format!("is {other:?}; it must be \"text\" or \"json\""));
                 None
             }
         }
@@ -162,8 +147,7 @@ impl<'a> Reader<'a> {
         let level = self.text("log_level", FORM)?;
         // A lone word that is no level would be taken for a module's name, and nothing would be logged.
         let lone = level.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let known = ["error", "warn", "info", "debug", "trace", "off"]
-            .contains(&level.to_ascii_lowercase().as_str());
+        let known = ["error", "warn", "info", "debug", "trace", "off"].contains(&level.to_ascii_lowercase().as_str());
         if (lone && !known) || EnvFilter::try_new(level).is_err() {
             self.bad("log_level", format!("is {level:?}; it must be {FORM}"));
             return None;
@@ -179,10 +163,7 @@ impl<'a> Reader<'a> {
                 let mut members = Vec::new();
                 for (fields, line) in list {
                     let place = match origin {
-                        Origin::File { path, .. } => Origin::File {
-                            path: path.clone(),
-                            line: *line,
-                        },
+                        Origin::File { path, .. } => Origin::File { path: path.clone(), line: *line },
                         other => other.clone(),
                     };
                     members.push(self.member_of_table(fields, &place));
@@ -190,32 +171,22 @@ impl<'a> Reader<'a> {
                 members.into_iter().collect()
             }
             Value::Word(word) => {
-                let members: Vec<_> = word
-                    .split(',')
-                    .map(|one| self.member_of_word(one.trim(), origin))
-                    .collect();
+                let members: Vec<_> = word.split(',').map(|one| self.member_of_word(one.trim(), origin)).collect();
                 members.into_iter().collect()
             }
             _ => {
-                let wanted =
-                    "a list of tables, each [[members]] with id, client_address and peer_address";
+                let wanted = "a list of tables, each [[members]] with id, client_address and peer_address";
                 self.wrong("members", value, origin, wanted);
                 None
             }
         }
     }
 
-    fn member_of_table(
-        &mut self,
-        fields: &BTreeMap<String, Value>,
-        place: &Origin,
-    ) -> Option<Member> {
+    fn member_of_table(&mut self, fields: &BTreeMap<String, Value>, place: &Origin) -> Option<Member> {
         let mut good = true;
         for name in fields.keys() {
             if !["id", "client_address", "peer_address"].contains(&name.as_str()) {
-                let what = format!(
-                    "has the unknown key {name}; known are id, client_address and peer_address"
-                );
+                let what = format!("has the unknown key {name}; known are id, client_address and peer_address");
                 self.problems.at(place, "members", what);
                 good = false;
             }
@@ -225,19 +196,12 @@ impl<'a> Reader<'a> {
             Some(Value::Number(digits)) => digits.clone(),
             _ => String::new(),
         };
-        let member = self.member(
-            &text("id"),
-            &text("client_address"),
-            &text("peer_address"),
-            place,
-        );
+        let member = self.member(&text("id"), &text("client_address"), &text("peer_address"), place);
         member.filter(|_| good)
     }
 
     fn member_of_word(&mut self, word: &str, place: &Origin) -> Option<Member> {
-        let parts = word
-            .split_once('=')
-            .and_then(|(id, rest)| Some((id, rest.split_once('/')?)));
+        let parts = word.split_once('=').and_then(|(id, rest)| Some((id, rest.split_once('/')?)));
         let Some((id, (client, peer))) = parts else {
             let what = format!(
                 "has {word:?}; each must be id=client address/peer address, such as 1=10.0.0.1:7601/10.0.0.1:7611"
@@ -249,33 +213,21 @@ impl<'a> Reader<'a> {
     }
 
     fn member(&mut self, id: &str, client: &str, peer: &str, place: &Origin) -> Option<Member> {
-        let number = id
-            .parse::<u64>()
-            .ok()
-            .filter(|id| (1..=NODE_ID_MAX).contains(id));
+        let number = id.parse::<u64>().ok().filter(|id| (1..=NODE_ID_MAX).contains(id));
         let mut good = true;
         if number.is_none() {
-            let what =
-                format!("has {id:?} for an id; it must be a whole number from 1 to {NODE_ID_MAX}");
+            let what = format!("has {id:?} for an id; it must be a whole number from 1 to {NODE_ID_MAX}");
             self.problems.at(place, "members", what);
             good = false;
         }
         for (what, address) in [("client_address", client), ("peer_address", peer)] {
             if let Err(why) = address::check(address) {
-                self.problems.at(
-                    place,
-                    "members",
-                    format!("has {address:?} for a {what}, which {why}"),
-                );
+                self.problems.at(place, "members", format!("has {address:?} for a {what}, which {why}"));
                 good = false;
             }
         }
-        let member = Member {
-            id: number?,
-            client_address: client.to_owned(),
-            peer_address: peer.to_owned(),
-            voter: true,
-        };
+        let member =
+            Member { id: number?, client_address: client.to_owned(), peer_address: peer.to_owned(), voter: true };
         good.then_some(member)
     }
 }

@@ -114,41 +114,22 @@ impl Settings {
 
     /// Reads all values, so that all problems are found; `None` if a required one isn't there.
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let cluster = required(
-            reader,
-            "cluster",
-            "a name, the same on all members",
-            Reader::cluster,
-        );
-        let node_id = required(
-            reader,
-            "node_id",
-            "a whole number, another one for each member",
-            |reader| reader.number("node_id", 1..=NODE_ID_MAX, ""),
-        );
-        let data_dir = required(
-            reader,
-            "data_dir",
-            "a directory of this member's own",
-            Reader::data_dir,
-        );
+        let cluster = required(reader, "cluster", "a name, the same on all members", Reader::cluster);
+        let node_id = required(reader, "node_id", "a whole number, another one for each member", |reader| {
+            reader.number("node_id", 1..=NODE_ID_MAX, "")
+        });
+        let data_dir = required(reader, "data_dir", "a directory of this member's own", Reader::data_dir);
         let listen = "an IP address and a port";
-        let client_listen = required(reader, "client_listen", listen, |reader| {
-            reader.listen("client_listen")
-        });
-        let peer_listen = required(reader, "peer_listen", listen, |reader| {
-            reader.listen("peer_listen")
-        });
+        let client_listen = required(reader, "client_listen", listen, |reader| reader.listen("client_listen"));
+        let peer_listen = required(reader, "peer_listen", listen, |reader| reader.listen("peer_listen"));
         let client_address = reader.address("client_address");
         let peer_address = reader.address("peer_address");
         let http_listen = reader.listen("http_listen");
         let join = reader.flag("join");
         let members = reader.members();
         let heartbeat_ms = reader.number("heartbeat_ms", 10..=10_000, " of milliseconds");
-        let election_min =
-            reader.number("election_timeout_ms_min", 30..=60_000, " of milliseconds");
-        let election_max =
-            reader.number("election_timeout_ms_max", 31..=120_000, " of milliseconds");
+        let election_min = reader.number("election_timeout_ms_min", 30..=60_000, " of milliseconds");
+        let election_max = reader.number("election_timeout_ms_max", 31..=120_000, " of milliseconds");
         let snapshot_entries = reader.number("snapshot_entries", 100..=1_000_000_000, "");
         let keep_entries = reader.number("keep_entries", 0..=1_000_000_000, "");
         let log_format = reader.log_format();
@@ -158,16 +139,10 @@ impl Settings {
         let mut settings = Self::new(&cluster?, node_id?, client_listen?, peer_listen?, data);
         settings.members = members.unwrap_or_default();
         // A member that the list names need not say its addresses again.
-        let own = settings
-            .members
-            .iter()
-            .find(|member| member.id == settings.node_id)
-            .cloned();
+        let own = settings.members.iter().find(|member| member.id == settings.node_id).cloned();
         let own_client = own.as_ref().map(|own| own.client_address.clone());
         let own_peer = own.map(|own| own.peer_address);
-        settings.client_address = client_address
-            .or(own_client)
-            .unwrap_or(settings.client_address);
+        settings.client_address = client_address.or(own_client).unwrap_or(settings.client_address);
         settings.peer_address = peer_address.or(own_peer).unwrap_or(settings.peer_address);
         settings.http_listen = http_listen;
         settings.join = join.unwrap_or(settings.join);
@@ -189,44 +164,25 @@ impl Settings {
         // One heartbeat may be lost and one late without an election.
         let least = self.heartbeat_ms.saturating_mul(3);
         if min < least {
-            let what = format!(
-                "is {min}; it must be at least three times heartbeat_ms ({}), so {least}",
-                self.heartbeat_ms
-            );
+            let what =
+                format!("is {min}; it must be at least three times heartbeat_ms ({}), so {least}", self.heartbeat_ms);
             reader.bad("election_timeout_ms_min", what);
         }
         // Equal time-outs would let the members split their votes again and again.
         if max <= min {
-            reader.bad(
-                "election_timeout_ms_max",
-                format!("is {max}; it must be above election_timeout_ms_min ({min})"),
-            );
+            reader
+                .bad("election_timeout_ms_max", format!("is {max}; it must be above election_timeout_ms_min ({min})"));
         }
     }
 
     fn check_addresses(&self, reader: &mut Reader<'_>) {
         for (key, other, same) in [
-            (
-                "peer_listen",
-                "client_listen",
-                self.peer_listen == self.client_listen,
-            ),
-            (
-                "http_listen",
-                "client_listen",
-                self.http_listen == Some(self.client_listen),
-            ),
-            (
-                "http_listen",
-                "peer_listen",
-                self.http_listen == Some(self.peer_listen),
-            ),
+            ("peer_listen", "client_listen", self.peer_listen == self.client_listen),
+            ("http_listen", "client_listen", self.http_listen == Some(self.client_listen)),
+            ("http_listen", "peer_listen", self.http_listen == Some(self.peer_listen)),
         ] {
             if same {
-                reader.bad(
-                    key,
-                    format!("is the same as {other}; each needs a port of its own"),
-                );
+                reader.bad(key, format!("is the same as {other}; each needs a port of its own"));
             }
         }
         for (key, listen, address) in [
@@ -237,9 +193,7 @@ impl Settings {
                 let from = key.replace("address", "listen");
                 reader.missing(
                     key,
-                    &format!(
-                        "host:port, since others can't connect to {listen}, on which {from} listens"
-                    ),
+                    &format!("host:port, since others can't connect to {listen}, on which {from} listens"),
                 );
             }
         }
@@ -270,10 +224,8 @@ impl Settings {
             ("peer_address", &own.peer_address, &self.peer_address),
         ] {
             if own != given {
-                let what = format!(
-                    "is {given:?}, and members says {own:?} for node {}; they must be equal",
-                    self.node_id
-                );
+                let what =
+                    format!("is {given:?}, and members says {own:?} for node {}; they must be equal", self.node_id);
                 reader.bad(key, what);
             }
         }
@@ -284,11 +236,7 @@ impl Settings {
             let what = "the list of all founding members, this one included; or set join = true to wait until this member is added";
             reader.missing("members", what);
         } else {
-            let ids: Vec<_> = self
-                .members
-                .iter()
-                .map(|member| member.id.to_string())
-                .collect();
+            let ids: Vec<_> = self.members.iter().map(|member| member.id.to_string()).collect();
             let what = format!(
                 "is {}, which isn't among members ({}); correct one of them, or set join = true to wait until this member is added",
                 self.node_id,
@@ -308,20 +256,13 @@ impl Settings {
         // FNV-1a: fixed for ever, since data directories carry it.
         let hash = name
             .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         hash.max(1)
     }
 
     /// What raft must know.
     pub fn raft(&self) -> NodeSettings {
-        let mut raft = NodeSettings::new(
-            self.cluster_id(),
-            self.node_id,
-            self.peer_listen,
-            self.data.clone(),
-        );
+        let mut raft = NodeSettings::new(self.cluster_id(), self.node_id, self.peer_listen, self.data.clone());
         raft.client_address.clone_from(&self.client_address);
         raft.peer_address.clone_from(&self.peer_address);
         raft.heartbeat_ms = self.heartbeat_ms;

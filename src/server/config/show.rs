@@ -10,11 +10,7 @@ impl Settings {
         let mut lines = vec![
             ("cluster", quoted(&self.cluster)),
             ("node_id", self.node_id.to_string()),
-            (
-                "data_dir",
-                self.data_dir()
-                    .map_or_else(String::new, |path| quoted(&path.display().to_string())),
-            ),
+            ("data_dir", self.data_dir().map_or_else(String::new, |path| quoted(&path.display().to_string()))),
             ("client_listen", quoted(&self.client_listen.to_string())),
             ("client_address", quoted(&self.client_address)),
             ("peer_listen", quoted(&self.peer_listen.to_string())),
@@ -30,14 +26,8 @@ impl Settings {
         lines.extend([
             ("join", self.join.to_string()),
             ("heartbeat_ms", self.heartbeat_ms.to_string()),
-            (
-                "election_timeout_ms_min",
-                self.election_timeout_ms_min.to_string(),
-            ),
-            (
-                "election_timeout_ms_max",
-                self.election_timeout_ms_max.to_string(),
-            ),
+            ("election_timeout_ms_min", self.election_timeout_ms_min.to_string()),
+            ("election_timeout_ms_max", self.election_timeout_ms_max.to_string()),
             ("snapshot_entries", self.snapshot_entries.to_string()),
             ("keep_entries", self.keep_entries.to_string()),
             ("log_format", quoted(format)),

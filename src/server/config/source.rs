@@ -84,9 +84,7 @@ impl Values {
 
     /// Where the value of a key comes from.
     pub fn origin(&self, key: &str) -> Origin {
-        self.by_key
-            .get(key)
-            .map_or(Origin::Default, |(_, origin)| origin.clone())
+        self.by_key.get(key).map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
     /// Sets one value.
@@ -100,10 +98,7 @@ impl Values {
     /// Text that is no TOML; unknown keys, all of them.
     pub fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
         let path = path.display().to_string();
-        let place = |offset: usize| Origin::File {
-            path: path.clone(),
-            line: line_of(text, offset),
-        };
+        let place = |offset: usize| Origin::File { path: path.clone(), line: line_of(text, offset) };
         let table = DeTable::parse(text).map_err(|error| {
             let origin = place(error.span().map_or(0, |span| span.start));
             ConfigError::new(format!("{origin}: this is not TOML: {}", error.message()))
@@ -113,8 +108,7 @@ impl Values {
             let origin = place(name.span().start);
             match keys::find(name.get_ref()) {
                 Some(key) => {
-                    self.by_key
-                        .insert(key.name, (from_toml(value.into_inner(), text), origin));
+                    self.by_key.insert(key.name, (from_toml(value.into_inner(), text), origin));
                 }
                 None => problems.at(&origin, name.get_ref(), unknown(name.get_ref())),
             }
@@ -128,8 +122,7 @@ impl Values {
         for key in KEYS {
             let name = key.variable();
             if let Some(value) = variable(&name) {
-                self.by_key
-                    .insert(key.name, (Value::Word(value), Origin::Environment(name)));
+                self.by_key.insert(key.name, (Value::Word(value), Origin::Environment(name)));
             }
         }
     }
@@ -138,8 +131,7 @@ impl Values {
     pub fn add_flags(&mut self, flag: impl Fn(&str) -> Option<String>) {
         for key in KEYS {
             if let Some(value) = flag(key.name) {
-                self.by_key
-                    .insert(key.name, (Value::Word(value), Origin::Flag(key.flag())));
+                self.by_key.insert(key.name, (Value::Word(value), Origin::Flag(key.flag())));
             }
         }
     }
@@ -158,19 +150,13 @@ fn unknown(name: &str) -> String {
 
 /// The line on which this byte stands.
 fn line_of(text: &str, offset: usize) -> usize {
-    1 + text
-        .bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
+    1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 
 fn from_toml(value: DeValue<'_>, text: &str) -> Value {
     match value {
         DeValue::String(text) => Value::Text(text.into_owned()),
-        DeValue::Integer(number) if number.radix() == 10 => {
-            Value::Number(number.as_str().to_owned())
-        }
+        DeValue::Integer(number) if number.radix() == 10 => Value::Number(number.as_str().to_owned()),
         DeValue::Boolean(yes) => Value::Bool(yes),
         DeValue::Array(elements) => {
             let mut list = Vec::new();
@@ -190,12 +176,7 @@ fn from_toml(value: DeValue<'_>, text: &str) -> Value {
 fn fields(table: DeTable<'_>, text: &str) -> BTreeMap<String, Value> {
     table
         .into_iter()
-        .map(|(name, value)| {
-            (
-                name.into_inner().into_owned(),
-                from_toml(value.into_inner(), text),
-            )
-        })
+        .map(|(name, value)| (name.into_inner().into_owned(), from_toml(value.into_inner(), text)))
         .collect()
 }
 

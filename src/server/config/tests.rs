@@ -62,29 +62,18 @@ fn a_good_file_gives_its_values_and_the_defaults() {
 
 #[test]
 fn what_is_no_toml_names_the_line() {
-    assert_eq!(
-        problem("cluster = \"a\"\nnode_id = = 2\n")
-            .split(": ")
-            .next()
-            .unwrap(),
-        "node.toml, line 2",
-    );
+    assert_eq!(problem("cluster = \"a\"\nnode_id = = 2\n").split(": ").next().unwrap(), "node.toml, line 2",);
 }
 
 #[test]
 fn unknown_keys_are_rejected_with_the_nearest_known() {
-    assert_eq!(
-        with("heartbeat = 100"),
-        "node.toml, line 1: heartbeat is not a known key; did you mean heartbeat_ms?"
-    );
+    assert_eq!(with("heartbeat = 100"), "node.toml, line 1: heartbeat is not a known key; did you mean heartbeat_ms?");
     assert_eq!(
         with("client-listen = \"127.0.0.1:1\""),
         "node.toml, line 1: client-listen is not a known key; did you mean client_listen?"
     );
     assert!(
-        with("colour = 1").starts_with(
-            "node.toml, line 1: colour is not a known key; known are cluster, node_id, "
-        )
+        with("colour = 1").starts_with("node.toml, line 1: colour is not a known key; known are cluster, node_id, ")
     );
     assert_eq!(
         after("id = 1\n", "id = 1\nname = \"a\"\n"),
@@ -95,21 +84,8 @@ fn unknown_keys_are_rejected_with_the_nearest_known() {
 #[test]
 fn missing_keys_are_told_all_at_once() {
     let error = read("join = true\n").unwrap_err();
-    let keys: Vec<_> = error
-        .problems()
-        .iter()
-        .map(|problem| problem.split(' ').next().unwrap())
-        .collect();
-    assert_eq!(
-        keys,
-        [
-            "cluster",
-            "node_id",
-            "data_dir",
-            "client_listen",
-            "peer_listen"
-        ]
-    );
+    let keys: Vec<_> = error.problems().iter().map(|problem| problem.split(' ').next().unwrap()).collect();
+    assert_eq!(keys, ["cluster", "node_id", "data_dir", "client_listen", "peer_listen"]);
     assert_eq!(
         error.problems()[1],
         "node_id is missing; it must be a whole number, another one for each member (in the file, by --node-id, or in RINGFENCE_NODE_ID)"
@@ -128,58 +104,43 @@ fn numbers_are_checked_for_type_and_range() {
     );
     assert!(with("heartbeat_ms = -1").contains("is -1; it must be"));
     assert!(with("snapshot_entries = 1.5").contains("is of type float; it must be"));
-    assert!(
-        after("node_id = 2", "node_id = 0")
-            .contains("line 2: node_id is 0; it must be a whole number from 1 to")
-    );
+    assert!(after("node_id = 2", "node_id = 0").contains("line 2: node_id is 0; it must be a whole number from 1 to"));
 }
 
 #[test]
 fn addresses_are_checked() {
     assert_eq!(
-        after(
-            "client_listen = \"127.0.0.1:7602\"",
-            "client_listen = \"localhost\""
-        ),
+        after("client_listen = \"127.0.0.1:7602\"", "client_listen = \"localhost\""),
         "node.toml, line 4: client_listen is \"localhost\"; it must be an IP address and a port from 1 to 65535, such as \
          127.0.0.1:7601, 0.0.0.0:7601 or [::]:7601"
     );
-    assert!(
-        after("\"127.0.0.1:7612\"", "\"127.0.0.1:0\"")
-            .contains("peer_listen is \"127.0.0.1:0\"; it must be")
-    );
+    assert!(after("\"127.0.0.1:7612\"", "\"127.0.0.1:0\"").contains("peer_listen is \"127.0.0.1:0\"; it must be"));
     assert!(
         with("client_address = \"host\"")
             .contains("client_address is \"host\", which has no port; it must be host:port")
     );
-    assert!(
-        with("peer_address = \"a b:1\"")
-            .contains("peer_address is \"a b:1\", which has \"a b\" for a host")
-    );
+    assert!(with("peer_address = \"a b:1\"").contains("peer_address is \"a b:1\", which has \"a b\" for a host"));
     assert!(with("peer_address = \"0.0.0.0:1\"").contains("is an address to listen on"));
 }
 
 #[test]
 fn an_address_must_be_given_where_all_interfaces_are_listened_on() {
     let text = "cluster = \"c\"\nnode_id = 1\ndata_dir = \"d\"\njoin = true\nclient_listen = \"0.0.0.0:7601\"\npeer_listen = \"127.0.0.1:1\"";
-    assert!(problem(text).starts_with("client_address is missing; it must be host:port, since others can't connect to 0.0.0.0:7601"));
+    assert!(
+        problem(text)
+            .starts_with("client_address is missing; it must be host:port, since others can't connect to 0.0.0.0:7601")
+    );
 }
 
 #[test]
 fn ports_of_its_own_for_each_use() {
-    let text = GOOD.replacen(
-        "peer_listen = \"127.0.0.1:7612\"",
-        "peer_listen = \"127.0.0.1:7602\"",
-        1,
-    );
+    let text = GOOD.replacen("peer_listen = \"127.0.0.1:7612\"", "peer_listen = \"127.0.0.1:7602\"", 1);
     let error = read(&text).unwrap_err();
     assert_eq!(
         error.problems()[0],
         "node.toml, line 5: peer_listen is the same as client_listen; each needs a port of its own"
     );
-    assert!(
-        with("http_listen = \"127.0.0.1:7612\"").contains("http_listen is the same as peer_listen")
-    );
+    assert!(with("http_listen = \"127.0.0.1:7612\"").contains("http_listen is the same as peer_listen"));
 }
 
 #[test]
@@ -189,19 +150,15 @@ fn members_must_fit() {
         "node.toml, line 2: node_id is 3, which isn't among members (1, 2); correct one of them, or set join = true to wait \
          until this member is added"
     );
-    assert_eq!(
-        after("id = 1\n", "id = 2\n"),
-        "node.toml, line 7: members has id 2 twice; each must be unique"
-    );
+    assert_eq!(after("id = 1\n", "id = 2\n"), "node.toml, line 7: members has id 2 twice; each must be unique");
     assert!(after("id = 1\n", "id = 0\n").contains("members has \"0\" for an id"));
-    assert!(
-        with("client_address = \"other:7602\"")
-            .contains("client_address is \"other:7602\", and members says \"127.0.0.1:7602\" for node 2; they must be equal")
-    );
-    let none = GOOD.split("[[").next().unwrap();
-    assert!(problem(none).starts_with(
-        "members is missing; it must be the list of all founding members, this one included"
+    assert!(with("client_address = \"other:7602\"").contains(
+        "client_address is \"other:7602\", and members says \"127.0.0.1:7602\" for node 2; they must be equal"
     ));
+    let none = GOOD.split("[[").next().unwrap();
+    assert!(
+        problem(none).starts_with("members is missing; it must be the list of all founding members, this one included")
+    );
     assert!(read(&format!("join = true\n{none}")).is_ok());
 }
 
@@ -219,31 +176,18 @@ fn elections_must_be_longer_than_heartbeats() {
 
 #[test]
 fn words_are_checked() {
-    assert!(
-        with("log_format = \"xml\"")
-            .contains("log_format is \"xml\"; it must be \"text\" or \"json\"")
-    );
-    assert!(
-        with("log_level = \"loud\"").contains("log_level is \"loud\"; it must be error, warn,")
-    );
+    assert!(with("log_format = \"xml\"").contains("log_format is \"xml\"; it must be \"text\" or \"json\""));
+    assert!(with("log_level = \"loud\"").contains("log_level is \"loud\"; it must be error, warn,"));
     assert!(with("log_level = \"info,=\"").contains("log_level is"));
     assert!(with("join = 1").contains("join is 1; it must be true or false"));
-    assert!(
-        after("\"test\"", "\"te st\"")
-            .contains("cluster is \"te st\"; it must be a name of 1 to 64")
-    );
+    assert!(after("\"test\"", "\"te st\"").contains("cluster is \"te st\"; it must be a name of 1 to 64"));
     assert!(after("\"data\"", "\"\"").contains("data_dir is \"\"; it must be a directory"));
 }
 
 fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<flags::Loaded, ConfigError> {
-    let matches = flags::command()
-        .try_get_matches_from([&["ringfenced"], arguments].concat())
-        .unwrap();
+    let matches = flags::command().try_get_matches_from([&["ringfenced"], arguments].concat()).unwrap();
     flags::load(&matches, |name| {
-        environment
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| (*value).to_owned())
+        environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     })
 }
 
@@ -251,42 +195,19 @@ fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<flags::Loade
 fn a_flag_goes_before_a_variable_before_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("node.toml");
-    std::fs::write(
-        &path,
-        format!("heartbeat_ms = 50\nsnapshot_entries = 500\nkeep_entries = 5\n{GOOD}"),
-    )
-    .unwrap();
+    std::fs::write(&path, format!("heartbeat_ms = 50\nsnapshot_entries = 500\nkeep_entries = 5\n{GOOD}")).unwrap();
     let path = path.to_str().unwrap();
-    let environment = [
-        ("RINGFENCE_SNAPSHOT_ENTRIES", "600"),
-        ("RINGFENCE_KEEP_ENTRIES", "6"),
-        ("RINGFENCE_OTHER", "x"),
-    ];
+    let environment =
+        [("RINGFENCE_SNAPSHOT_ENTRIES", "600"), ("RINGFENCE_KEEP_ENTRIES", "6"), ("RINGFENCE_OTHER", "x")];
     let loaded = load(&["--config", path, "--keep-entries", "7"], &environment).unwrap();
     let settings = &loaded.settings;
-    assert_eq!(
-        (
-            settings.heartbeat_ms,
-            settings.snapshot_entries,
-            settings.keep_entries
-        ),
-        (50, 600, 7)
-    );
+    assert_eq!((settings.heartbeat_ms, settings.snapshot_entries, settings.keep_entries), (50, 600, 7));
     let shown = settings.show(&loaded.values);
-    assert!(
-        shown.contains("keep_entries = 7  # flag --keep-entries\n"),
-        "{shown}"
-    );
-    assert!(
-        shown.contains("snapshot_entries = 600  # environment RINGFENCE_SNAPSHOT_ENTRIES\n"),
-        "{shown}"
-    );
+    assert!(shown.contains("keep_entries = 7  # flag --keep-entries\n"), "{shown}");
+    assert!(shown.contains("snapshot_entries = 600  # environment RINGFENCE_SNAPSHOT_ENTRIES\n"), "{shown}");
     assert!(shown.contains("node.toml, line 1\n"), "{shown}");
     // What is shown is a configuration that says the same.
-    assert_eq!(
-        read(&shown).unwrap().show(&Values::default()),
-        settings.show(&Values::default())
-    );
+    assert_eq!(read(&shown).unwrap().show(&Values::default()), settings.show(&Values::default()));
 }
 
 #[test]
@@ -302,16 +223,12 @@ fn everything_can_be_said_without_a_file() {
     assert_eq!(load(&arguments, &[]).unwrap().settings.members.len(), 2);
     let error = load(&arguments, &[("RINGFENCE_HEARTBEAT_MS", "often")]).unwrap_err();
     assert!(
-        error.to_string().starts_with(
-            "environment RINGFENCE_HEARTBEAT_MS: heartbeat_ms is \"often\"; it must be"
-        ),
+        error.to_string().starts_with("environment RINGFENCE_HEARTBEAT_MS: heartbeat_ms is \"often\"; it must be"),
         "{error}"
     );
     let error = load(&["--members=1"], &[]).unwrap_err();
     assert!(
-        error.to_string().contains(
-            "flag --members: members has \"1\"; each must be id=client address/peer address"
-        ),
+        error.to_string().contains("flag --members: members has \"1\"; each must be id=client address/peer address"),
         "{error}"
     );
     assert!(load(&["--join", "--members=1"], &[]).is_err());
@@ -319,12 +236,7 @@ fn everything_can_be_said_without_a_file() {
 
 #[test]
 fn nothing_said_is_told_what_to_do() {
-    assert!(
-        load(&[], &[])
-            .unwrap_err()
-            .to_string()
-            .contains("--config FILE")
-    );
+    assert!(load(&[], &[]).unwrap_err().to_string().contains("--config FILE"));
     assert!(
         load(&["--config", "/nowhere/x.toml"], &[])
             .unwrap_err()
@@ -346,11 +258,7 @@ fn dev_needs_nothing_else() {
 fn every_key_is_in_the_documentation() {
     let text = include_str!("../../../docs/configuration.md");
     for key in KEYS {
-        assert!(
-            text.contains(&format!("| `{}` |", key.name)),
-            "docs/configuration.md lacks {}",
-            key.name
-        );
+        assert!(text.contains(&format!("| `{}` |", key.name)), "docs/configuration.md lacks {}", key.name);
         assert!(keys::find(key.name).is_some());
     }
 }

@@ -36,11 +36,7 @@ impl Clock {
     pub fn take_over(term: u64, state_ms: u64, now: Instant) -> Self {
         Self {
             term,
-            reading: Mutex::new(Reading {
-                at: Duration::from_millis(state_ms),
-                looked: now,
-                paused: Duration::ZERO,
-            }),
+            reading: Mutex::new(Reading { at: Duration::from_millis(state_ms), looked: now, paused: Duration::ZERO }),
         }
     }
 

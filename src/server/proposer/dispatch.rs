@@ -78,19 +78,13 @@ async fn way(inner: &Inner) -> Option<Way> {
             }
         } else {
             // Whoever forwarded it looks for the leader itself.
-            answer_all(
-                inner.queue.take_where(|group| group.here_only),
-                &WriteError::NoLeader,
-            );
+            answer_all(inner.queue.take_where(|group| group.here_only), &WriteError::NoLeader);
             if let Some(leader) = seen.leader {
                 return Some(Way::There(leader));
             }
         }
         let now = Instant::now();
-        answer_all(
-            inner.queue.take_where(|group| group.deadline <= now),
-            &WriteError::NoLeader,
-        );
+        answer_all(inner.queue.take_where(|group| group.deadline <= now), &WriteError::NoLeader);
         let deadline = inner.queue.next_deadline()?;
         tokio::select! {
             biased;
@@ -121,18 +115,11 @@ async fn send(inner: &Inner, way: &Way, batch: &[Group]) -> Fate {
     let Some(node) = inner.node() else {
         return Fate::Stopped;
     };
-    let requests: Vec<_> = batch
-        .iter()
-        .flat_map(|group| group.requests.iter().cloned())
-        .collect();
+    let requests: Vec<_> = batch.iter().flat_map(|group| group.requests.iter().cloned()).collect();
     let count = requests.len();
     let fate = match way {
         Way::Here(clock) => {
-            let entry = Entry {
-                clock_ms: clock.now_ms(),
-                wall_ms: wall_ms(),
-                requests,
-            };
+            let entry = Entry { clock_ms: clock.now_ms(), wall_ms: wall_ms(), requests };
             match node.propose(entry).await {
                 Ok(proposed) => Fate::Done(proposed.replies),
                 Err(ProposeError::NotLeader { .. }) => Fate::NotDone,
@@ -141,14 +128,8 @@ async fn send(inner: &Inner, way: &Way, batch: &[Group]) -> Fate {
             }
         }
         Way::There(leader) => {
-            let last = batch
-                .iter()
-                .map(|group| group.deadline)
-                .max()
-                .unwrap_or_else(Instant::now);
-            let left = last
-                .saturating_duration_since(Instant::now())
-                .max(FORWARD_TIME_MIN);
+            let last = batch.iter().map(|group| group.deadline).max().unwrap_or_else(Instant::now);
+            let left = last.saturating_duration_since(Instant::now()).max(FORWARD_TIME_MIN);
             match node.forward_propose(*leader, requests, left).await {
                 Ok(replies) => Fate::Done(replies),
                 Err(ForwardError::NotLeader { .. } | ForwardError::Unreachable(_)) => Fate::NotDone,
@@ -180,9 +161,8 @@ async fn settle(inner: &Inner, batch: Vec<Group>, fate: Fate) {
         }
         Fate::Unknown => {
             let now = Instant::now();
-            let (again, over): (Vec<_>, Vec<_>) = batch
-                .into_iter()
-                .partition(|group| group.repeatable && group.deadline > now);
+            let (again, over): (Vec<_>, Vec<_>) =
+                batch.into_iter().partition(|group| group.repeatable && group.deadline > now);
             answer_all(over, &WriteError::Unknown);
             if !again.is_empty() {
                 inner.queue.put_back(again);

@@ -61,11 +61,7 @@ async fn take_over(inner: &Inner, node: &Arc<dyn Consensus>, term: u64) -> Arc<C
             Ok(index) => {
                 inner.replica.wait_applied(index).await;
                 let state_ms = inner.replica.read(&Stats).map_or(0, |stats| stats.clock_ms);
-                tracing::info!(
-                    term,
-                    state_ms,
-                    "leading; the clock goes on from where the log ends"
-                );
+                tracing::info!(term, state_ms, "leading; the clock goes on from where the log ends");
                 return Arc::new(Clock::take_over(term, state_ms, Instant::now()));
             }
             Err(error) => {
@@ -99,16 +95,11 @@ async fn ticks(inner: &Inner, node: &Arc<dyn Consensus>, clock: &Clock) {
     loop {
         let stats = inner.replica.read(&Stats).unwrap_or_default();
         let now_ms = clock.now_ms();
-        let due_ms = stats
-            .next_deadline_ms
-            .map(|deadline_ms| deadline_ms.min(stats.clock_ms.saturating_add(TICK_MS_MAX)));
+        let due_ms =
+            stats.next_deadline_ms.map(|deadline_ms| deadline_ms.min(stats.clock_ms.saturating_add(TICK_MS_MAX)));
         match due_ms {
             Some(due_ms) if due_ms < now_ms => {
-                let tick = Entry {
-                    clock_ms: now_ms,
-                    wall_ms: wall_ms(),
-                    requests: Vec::new(),
-                };
+                let tick = Entry { clock_ms: now_ms, wall_ms: wall_ms(), requests: Vec::new() };
                 if let Err(error) = node.propose(tick).await {
                     tracing::debug!(%error, "a tick was not applied");
                     sleep(BACK_OFF).await;

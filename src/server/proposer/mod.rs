@@ -108,10 +108,7 @@ impl Proposer {
     ///
     /// # Errors
     /// As there.
-    pub async fn propose_one(
-        &self,
-        request: Request,
-    ) -> Result<Result<Reply, Refusal>, WriteError> {
+    pub async fn propose_one(&self, request: Request) -> Result<Result<Reply, Refusal>, WriteError> {
         let mut replies = self.propose(vec![request]).await?;
         replies.pop().ok_or(WriteError::Unknown)
     }
@@ -137,25 +134,12 @@ impl Proposer {
     ///
     /// # Errors
     /// See [`WriteError`]. A session that was opened all the same expires by itself.
-    pub async fn open_session(
-        &self,
-        ttl_ms: u64,
-        owner: String,
-    ) -> Result<Result<Reply, Refusal>, WriteError> {
-        let command = Command::OpenSession {
-            id: random_session_id(),
-            ttl_ms,
-            owner,
-        };
+    pub async fn open_session(&self, ttl_ms: u64, owner: String) -> Result<Result<Reply, Refusal>, WriteError> {
+        let command = Command::OpenSession { id: random_session_id(), ttl_ms, owner };
         self.propose_one(command.into()).await
     }
 
-    async fn submit(
-        &self,
-        requests: Vec<Request>,
-        here_only: bool,
-        patience: Duration,
-    ) -> Result<Replies, WriteError> {
+    async fn submit(&self, requests: Vec<Request>, here_only: bool, patience: Duration) -> Result<Replies, WriteError> {
         if self.inner.stopping.is_stopping() {
             return Err(WriteError::Stopping);
         }
@@ -168,9 +152,7 @@ impl Proposer {
         let (answer, receiver) = oneshot::channel();
         let group = Group::new(requests, here_only, patience, answer);
         if self.inner.queue.push(group).is_err() {
-            return Err(WriteError::Overloaded {
-                retry_after_ms: RETRY_AFTER_MS,
-            });
+            return Err(WriteError::Overloaded { retry_after_ms: RETRY_AFTER_MS });
         }
         self.inner.want_runner();
         // A sender is dropped only if its runner was, at the end of the runtime.
@@ -228,9 +210,5 @@ fn random_session_id() -> SessionId {
 
 /// The wall clock in milliseconds since 1970, for people. Nothing decides by it.
 fn wall_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

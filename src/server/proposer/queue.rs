@@ -68,10 +68,7 @@ impl Group {
 /// Doing it twice gives what doing it once gives, in state and in reply.
 fn repeatable(request: &Request) -> bool {
     request.id.is_some()
-        || matches!(
-            request.command,
-            Command::OpenSession { .. } | Command::RenewSessions { .. } | Command::Claim(_)
-        )
+        || matches!(request.command, Command::OpenSession { .. } | Command::RenewSessions { .. } | Command::Claim(_))
 }
 
 /// About how many bytes a request is, in memory and on the wire.
@@ -183,8 +180,7 @@ impl Queue {
         let mut groups = Vec::new();
         let (mut requests, mut bytes) = (0, 0);
         while let Some(next) = waiting.groups.front() {
-            let fits = requests + next.requests.len() <= ENTRY_REQUESTS_MAX
-                && bytes + next.bytes <= ENTRY_BYTES_MAX;
+            let fits = requests + next.requests.len() <= ENTRY_REQUESTS_MAX && bytes + next.bytes <= ENTRY_BYTES_MAX;
             if !fits && !groups.is_empty() {
                 break;
             }
@@ -204,9 +200,7 @@ impl Queue {
         if !waiting.groups.iter().any(&matches) {
             return Vec::new();
         }
-        let (out, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut waiting.groups)
-            .into_iter()
-            .partition(matches);
+        let (out, stay): (Vec<_>, Vec<_>) = std::mem::take(&mut waiting.groups).into_iter().partition(matches);
         waiting.groups = stay.into();
         for group in &out {
             waiting.take(group);
@@ -216,12 +210,7 @@ impl Queue {
 
     /// When the first of the waiting groups gives up.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.waiting
-            .lock()
-            .groups
-            .iter()
-            .map(|group| group.deadline)
-            .min()
+        self.waiting.lock().groups.iter().map(|group| group.deadline).min()
     }
 
     /// Nothing waits.

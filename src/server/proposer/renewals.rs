@@ -17,11 +17,7 @@ use super::{Inner, Proposer, WriteError};
 const WINDOW_MS_MIN: u64 = 20;
 const WINDOW_MS_MAX: u64 = 500;
 /// Ids in one request: a quarter of what fits into an entry's bytes, and a few milliseconds of `apply`.
-const IDS_PER_REQUEST_MAX: usize = if limits::RENEWALS_MAX < 32_768 {
-    limits::RENEWALS_MAX
-} else {
-    32_768
-};
+const IDS_PER_REQUEST_MAX: usize = if limits::RENEWALS_MAX < 32_768 { limits::RENEWALS_MAX } else { 32_768 };
 /// Ids that may wait: each session once, at the most that there can be.
 const WAITING_IDS_MAX: usize = limits::SESSIONS_MAX;
 /// Windows on the way at the same time. When there is no leader the others wait here, gathered.
@@ -55,9 +51,7 @@ impl Renewals {
         {
             let mut waiting = self.waiting.lock();
             if waiting.ids + ids.len() > WAITING_IDS_MAX {
-                return Err(WriteError::Overloaded {
-                    retry_after_ms: WINDOW_MS_MAX,
-                });
+                return Err(WriteError::Overloaded { retry_after_ms: WINDOW_MS_MAX });
             }
             waiting.ids += ids.len();
             waiting.asked.push(Asked { ids, answer });
@@ -110,21 +104,14 @@ pub(super) async fn run(proposer: Proposer) {
 }
 
 fn window(inner: &Inner) -> Duration {
-    let ttl_min_ms = inner
-        .replica
-        .read(&Stats)
-        .ok()
-        .and_then(|stats| stats.ttl_min_ms);
+    let ttl_min_ms = inner.replica.read(&Stats).ok().and_then(|stats| stats.ttl_min_ms);
     let window_ms = ttl_min_ms.unwrap_or(limits::TTL_MS_MIN) / 10;
     Duration::from_millis(window_ms.clamp(WINDOW_MS_MIN, WINDOW_MS_MAX))
 }
 
 /// Renews all these, and answers each who asked.
 async fn renew(proposer: &Proposer, asked: Vec<Asked>) {
-    let mut ids: Vec<SessionId> = asked
-        .iter()
-        .flat_map(|asked| asked.ids.iter().copied())
-        .collect();
+    let mut ids: Vec<SessionId> = asked.iter().flat_map(|asked| asked.ids.iter().copied()).collect();
     ids.sort_unstable();
     ids.dedup();
     let requests = ids

@@ -52,11 +52,7 @@ impl Consensus for Fake {
         let replies = self.apply(&entry);
         match failure {
             Some((error, _)) => Err(error),
-            None => Ok(Proposed {
-                index: self.replica.applied(),
-                term: 1,
-                replies,
-            }),
+            None => Ok(Proposed { index: self.replica.applied(), term: 1, replies }),
         }
     }
 
@@ -79,10 +75,7 @@ impl Consensus for Fake {
         if let Some(error) = self.forward_failures.lock().pop_front() {
             return Err(error);
         }
-        Ok(self.apply(&Entry {
-            requests,
-            ..Entry::default()
-        }))
+        Ok(self.apply(&Entry { requests, ..Entry::default() }))
     }
 
     async fn forward_read_index(&self, _: u64, _: Duration) -> Result<u64, ForwardError> {
@@ -109,9 +102,7 @@ impl Fake {
     fn apply(&self, entry: &Entry) -> Replies {
         let mut entries = self.entries.lock();
         entries.push(entry.clone());
-        self.replica
-            .apply(self.replica.applied() + 1, Some(entry))
-            .replies
+        self.replica.apply(self.replica.applied() + 1, Some(entry)).replies
     }
 
     fn lead(&self, leadership: Leadership) {
@@ -121,30 +112,13 @@ impl Fake {
 
     /// Requests of each entry that isn't a tick.
     fn batches(&self) -> Vec<usize> {
-        self.entries
-            .lock()
-            .iter()
-            .map(|entry| entry.requests.len())
-            .filter(|&len| len > 0)
-            .collect()
+        self.entries.lock().iter().map(|entry| entry.requests.len()).filter(|&len| len > 0).collect()
     }
 }
 
-const NOBODY: Leadership = Leadership {
-    term: 1,
-    leader: None,
-    is_me: false,
-};
-const ME: Leadership = Leadership {
-    term: 1,
-    leader: Some(1),
-    is_me: true,
-};
-const OTHER: Leadership = Leadership {
-    term: 1,
-    leader: Some(2),
-    is_me: false,
-};
+const NOBODY: Leadership = Leadership { term: 1, leader: None, is_me: false };
+const ME: Leadership = Leadership { term: 1, leader: Some(1), is_me: true };
+const OTHER: Leadership = Leadership { term: 1, leader: Some(2), is_me: false };
 
 struct World {
     fake: Arc<Fake>,
@@ -170,12 +144,7 @@ fn world(leadership: Leadership, permits: usize) -> World {
     let proposer = Proposer::new(replica.clone(), stopping.clone());
     let reader = Reader::new(replica, &proposer, stopping.clone());
     proposer.start(fake.clone());
-    World {
-        fake,
-        proposer,
-        reader,
-        stopping,
-    }
+    World { fake, proposer, reader, stopping }
 }
 
 fn put(key: &str) -> Request {
@@ -186,20 +155,11 @@ fn put(key: &str) -> Request {
         sequential: false,
         prev: false,
     };
-    Command::Txn(Txn {
-        then: vec![Op::Put(put)],
-        ..Txn::default()
-    })
-    .into()
+    Command::Txn(Txn { then: vec![Op::Put(put)], ..Txn::default() }).into()
 }
 
 fn open(id: u64) -> Request {
-    Command::OpenSession {
-        id: SessionId(id),
-        ttl_ms: 10_000,
-        owner: String::new(),
-    }
-    .into()
+    Command::OpenSession { id: SessionId(id), ttl_ms: 10_000, owner: String::new() }.into()
 }
 
 /// The revision that a put made.
@@ -251,10 +211,7 @@ async fn writes_that_come_while_entries_are_on_the_way_leave_together() {
     }
     let batches = world.fake.batches();
     assert_eq!(batches.iter().sum::<usize>(), 100);
-    assert!(
-        batches.len() <= super::dispatch::RUNNERS_MAX + 1,
-        "{batches:?}"
-    );
+    assert!(batches.len() <= super::dispatch::RUNNERS_MAX + 1, "{batches:?}");
 }
 
 #[tokio::test]
@@ -269,21 +226,14 @@ async fn an_entry_is_bounded_in_requests_and_in_bytes() {
     let rest = queue.gather();
     assert_eq!(rest.len(), 1000 - queue::ENTRY_REQUESTS_MAX);
     queue.put_back(rest);
-    assert_eq!(
-        queue.take_where(|_| true).len(),
-        1000 - queue::ENTRY_REQUESTS_MAX
-    );
+    assert_eq!(queue.take_where(|_| true).len(), 1000 - queue::ENTRY_REQUESTS_MAX);
     assert!(queue.is_empty());
 }
 
 #[tokio::test]
 async fn what_was_surely_not_done_is_done_later() {
     let world = world(ME, 1 << 20);
-    world
-        .fake
-        .failures
-        .lock()
-        .push_back((ProposeError::NotLeader { leader: None }, false));
+    world.fake.failures.lock().push_back((ProposeError::NotLeader { leader: None }, false));
     let reply = world.proposer.propose_one(put("a")).await.unwrap();
     assert_eq!(revision(&reply), 1);
     assert_eq!(world.fake.batches(), [1]);
@@ -292,15 +242,8 @@ async fn what_was_surely_not_done_is_done_later() {
 #[tokio::test]
 async fn what_may_have_been_done_is_not_done_again() {
     let world = world(ME, 1 << 20);
-    world
-        .fake
-        .failures
-        .lock()
-        .push_back((ProposeError::Unknown, true));
-    assert_eq!(
-        world.proposer.propose_one(put("a")).await,
-        Err(WriteError::Unknown)
-    );
+    world.fake.failures.lock().push_back((ProposeError::Unknown, true));
+    assert_eq!(world.proposer.propose_one(put("a")).await, Err(WriteError::Unknown));
     settle().await;
     assert_eq!(world.fake.batches(), [1]);
 }
@@ -309,20 +252,9 @@ async fn what_may_have_been_done_is_not_done_again() {
 async fn what_may_be_done_twice_is_done_again() {
     let world = world(ME, 1 << 20);
     world.proposer.propose_one(open(7)).await.unwrap().unwrap();
-    world
-        .fake
-        .failures
-        .lock()
-        .push_back((ProposeError::Unknown, true));
-    let id = Some(RequestId {
-        session: SessionId(7),
-        sequence: 1,
-    });
-    let reply = world
-        .proposer
-        .propose_one(Request { id, ..put("a") })
-        .await
-        .unwrap();
+    world.fake.failures.lock().push_back((ProposeError::Unknown, true));
+    let id = Some(RequestId { session: SessionId(7), sequence: 1 });
+    let reply = world.proposer.propose_one(Request { id, ..put("a") }).await.unwrap();
     assert_eq!(revision(&reply), 1, "the retry gets the first answer");
     assert_eq!(world.fake.replica.revision(), 1);
     assert_eq!(world.fake.batches(), [1, 1, 1]);
@@ -331,33 +263,16 @@ async fn what_may_be_done_twice_is_done_again() {
 #[tokio::test]
 async fn a_follower_forwards_and_a_leader_does_not() {
     let world = world(OTHER, 1 << 20);
-    world
-        .fake
-        .forward_failures
-        .lock()
-        .push_back(ForwardError::Unreachable(String::new()));
+    world.fake.forward_failures.lock().push_back(ForwardError::Unreachable(String::new()));
     let reply = world.proposer.propose_one(put("a")).await.unwrap();
     assert_eq!(revision(&reply), 1);
     assert_eq!(*world.fake.forwarded.lock(), [(2, 1), (2, 1)]);
-    world
-        .fake
-        .forward_failures
-        .lock()
-        .push_back(ForwardError::Unknown(String::new()));
-    assert_eq!(
-        world.proposer.propose_one(put("a")).await,
-        Err(WriteError::Unknown)
-    );
+    world.fake.forward_failures.lock().push_back(ForwardError::Unknown(String::new()));
+    assert_eq!(world.proposer.propose_one(put("a")).await, Err(WriteError::Unknown));
     // What others forward goes no further.
-    assert_eq!(
-        world.proposer.propose_here(vec![put("a")]).await,
-        Err(WriteError::NoLeader)
-    );
+    assert_eq!(world.proposer.propose_here(vec![put("a")]).await, Err(WriteError::NoLeader));
     world.fake.lead(ME);
-    assert_eq!(
-        revision(&world.proposer.propose_here(vec![put("a")]).await.unwrap()[0]),
-        2
-    );
+    assert_eq!(revision(&world.proposer.propose_here(vec![put("a")]).await.unwrap()[0]), 2);
     assert_eq!(world.fake.forwarded.lock().len(), 3);
 }
 
@@ -377,11 +292,7 @@ async fn a_write_waits_for_a_leader_and_gives_up_without_one() {
 #[tokio::test]
 async fn too_much_waiting_is_refused_at_once_and_a_stop_answers_all() {
     let world = world(NOBODY, 0);
-    let group = || {
-        (0..queue::ENTRY_REQUESTS_MAX)
-            .map(|_| put("a"))
-            .collect::<Vec<_>>()
-    };
+    let group = || (0..queue::ENTRY_REQUESTS_MAX).map(|_| put("a")).collect::<Vec<_>>();
     let waiting: Vec<_> = (0..queue::WAITING_REQUESTS_MAX / queue::ENTRY_REQUESTS_MAX)
         .map(|_| {
             let proposer = world.proposer.clone();
@@ -390,18 +301,12 @@ async fn too_much_waiting_is_refused_at_once_and_a_stop_answers_all() {
         .collect();
     settle().await;
     let refused = world.proposer.propose_one(put("a")).await;
-    assert!(
-        matches!(refused, Err(WriteError::Overloaded { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(WriteError::Overloaded { .. })), "{refused:?}");
     world.stopping.stop();
     for waiting in waiting {
         assert_eq!(waiting.await.unwrap(), Err(WriteError::Stopping));
     }
-    assert_eq!(
-        world.proposer.propose_one(put("a")).await,
-        Err(WriteError::Stopping)
-    );
+    assert_eq!(world.proposer.propose_one(put("a")).await, Err(WriteError::Stopping));
 }
 
 #[tokio::test]
@@ -412,22 +317,13 @@ async fn renewals_that_come_together_are_one_request() {
     }
     let renewed = join_all([
         world.proposer.renew(vec![SessionId(5), SessionId(4)]),
-        world
-            .proposer
-            .renew(vec![SessionId(3), SessionId(5), SessionId(5)]),
+        world.proposer.renew(vec![SessionId(3), SessionId(5), SessionId(5)]),
     ])
     .await;
     let alive = Some(10_000);
-    assert_eq!(
-        renewed,
-        [Ok(vec![alive, None]), Ok(vec![alive, alive, alive])]
-    );
+    assert_eq!(renewed, [Ok(vec![alive, None]), Ok(vec![alive, alive, alive])]);
     let entries = world.fake.entries.lock();
-    let last = &entries
-        .iter()
-        .rfind(|entry| !entry.requests.is_empty())
-        .unwrap()
-        .requests;
+    let last = &entries.iter().rfind(|entry| !entry.requests.is_empty()).unwrap().requests;
     let ids = vec![SessionId(3), SessionId(4), SessionId(5)];
     assert_eq!(*last, [Request::from(Command::RenewSessions { ids })]);
 }
@@ -435,36 +331,21 @@ async fn renewals_that_come_together_are_one_request() {
 #[tokio::test]
 async fn time_passes_in_the_state_while_nothing_is_written() {
     let world = world(ME, 1 << 20);
-    let session = Command::OpenSession {
-        id: SessionId(9),
-        ttl_ms: 500,
-        owner: String::new(),
-    };
-    world
-        .proposer
-        .propose_one(session.into())
-        .await
-        .unwrap()
-        .unwrap();
+    let session = Command::OpenSession { id: SessionId(9), ttl_ms: 500, owner: String::new() };
+    world.proposer.propose_one(session.into()).await.unwrap().unwrap();
     let opened = world.fake.replica.read(&Stats).unwrap().clock_ms;
     let mut index = world.fake.replica.applied();
     while world.fake.replica.read(&Session(SessionId(9))).is_ok() {
         index += 1;
         world.fake.replica.wait_applied(index).await;
     }
-    assert!(
-        world.fake.replica.read(&Stats).unwrap().clock_ms >= opened + 500,
-        "it never expires before its time"
-    );
+    assert!(world.fake.replica.read(&Stats).unwrap().clock_ms >= opened + 500, "it never expires before its time");
 }
 
 #[tokio::test]
 async fn a_new_leader_goes_on_from_the_clock_in_the_log() {
     let world = world(NOBODY, 1 << 20);
-    world.fake.apply(&Entry {
-        clock_ms: 123_456,
-        ..Entry::default()
-    });
+    world.fake.apply(&Entry { clock_ms: 123_456, ..Entry::default() });
     world.fake.lead(ME);
     world.proposer.propose_one(put("a")).await.unwrap().unwrap();
     let stamp = world.fake.entries.lock().last().unwrap().clock_ms;

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use ringfence_proto::{
     ERROR_DOMAIN,
     v1::{
-        self, cluster_client::ClusterClient, kv_client::KvClient, lock_client::LockClient, session_client::SessionClient,
-        watch_client::WatchClient,
+        self, cluster_client::ClusterClient, kv_client::KvClient, lock_client::LockClient,
+        session_client::SessionClient, watch_client::WatchClient,
     },
 };
 use tempfile::TempDir;
@@ -62,11 +62,7 @@ async fn keys_are_written_read_and_kept_over_a_restart() {
     let read = kv.range(get("a")).await.unwrap().into_inner();
     assert_eq!((read.kvs[0].value.as_ref(), read.kvs[0].version, read.count), (&b"2"[..], 2, 1));
 
-    let compare = v1::Compare {
-        key: "a".into(),
-        target: Some(v1::compare::Target::Version(2)),
-        ..Default::default()
-    };
+    let compare = v1::Compare { key: "a".into(), target: Some(v1::compare::Target::Version(2)), ..Default::default() };
     let op = |op| v1::TxnOp { op: Some(op) };
     let txn = v1::TxnRequest {
         compare: vec![compare],
@@ -149,7 +145,10 @@ async fn members_are_told_and_kept() {
 
     // A learner that nobody can reach is a member all the same, and told as such.
     let members = cluster.add_learner(add(2, &free().to_string())).await.unwrap().into_inner().members;
-    assert_eq!(members.iter().map(|member| (member.node_id, member.voter)).collect::<Vec<_>>(), [(1, true), (2, false)]);
+    assert_eq!(
+        members.iter().map(|member| (member.node_id, member.voter)).collect::<Vec<_>>(),
+        [(1, true), (2, false)]
+    );
     let status = cluster.status(v1::ClusterStatusRequest::default()).await.unwrap().into_inner();
     assert!(!status.members[1].reachable && !status.members[1].error.is_empty());
     let members = cluster.remove(v1::ClusterRemoveRequest { node_id: 2 }).await.unwrap().into_inner().members;
@@ -182,7 +181,8 @@ async fn health_and_reflection_are_served() {
         .await
         .unwrap()
         .into_inner();
-    let Some(MessageResponse::ListServicesResponse(list)) = answers.message().await.unwrap().unwrap().message_response else {
+    let Some(MessageResponse::ListServicesResponse(list)) = answers.message().await.unwrap().unwrap().message_response
+    else {
         panic!("no list")
     };
     assert!(list.service.iter().any(|service| service.name == "ringfence.v1.Lock"), "{list:?}");

@@ -46,11 +46,7 @@ async fn report(reporter: HealthReporter, node: Node, stopping: Stopping) {
 }
 
 async fn set(reporter: &HealthReporter, serving: bool) {
-    let status = if serving {
-        ServingStatus::Serving
-    } else {
-        ServingStatus::NotServing
-    };
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
     for name in NAMES {
         reporter.set_service_status(name, status).await;
     }

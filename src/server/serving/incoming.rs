@@ -49,12 +49,7 @@ impl Incoming {
                  ulimit -n or LimitNOFILE="
             );
         }
-        Ok(Self {
-            listener,
-            open: Arc::default(),
-            most,
-            rest: None,
-        })
+        Ok(Self { listener, open: Arc::default(), most, rest: None })
     }
 
     /// Where it listens.
@@ -85,10 +80,7 @@ impl Stream for Incoming {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
                     }
-                    return Poll::Ready(Some(Ok(Connection::new(
-                        stream,
-                        Counted::new(&self.open),
-                    ))));
+                    return Poll::Ready(Some(Ok(Connection::new(stream, Counted::new(&self.open)))));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -125,11 +117,7 @@ pub struct Connection {
 
 impl Connection {
     fn new(stream: TcpStream, counted: Counted) -> Self {
-        Self {
-            stream,
-            silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))),
-            _counted: counted,
-        }
+        Self { stream, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), _counted: counted }
     }
 }
 
@@ -152,10 +140,7 @@ impl AsyncRead for Connection {
             if read.is_ready() {
                 self.silence = None;
             } else if silence.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the connection said nothing",
-                )));
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the connection said nothing")));
             }
         }
         read
@@ -163,11 +148,7 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

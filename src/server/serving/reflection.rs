@@ -31,7 +31,5 @@ fn builder() -> Builder<'static> {
     let builder = Builder::configure()
         .register_encoded_file_descriptor_set(ringfence_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    SERVICES
-        .iter()
-        .fold(builder, |builder, name| builder.with_service_name(*name))
+    SERVICES.iter().fold(builder, |builder, name| builder.with_service_name(*name))
 }

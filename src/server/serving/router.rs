@@ -1,19 +1,16 @@
 //! The services on one tonic server, with the limits of [`crate::limits`].
 
 use ringfence_proto::v1::{
-    cluster_server::ClusterServer, election_server::ElectionServer, kv_server::KvServer,
-    lock_server::LockServer, session_server::SessionServer, watch_server::WatchServer,
+    cluster_server::ClusterServer, election_server::ElectionServer, kv_server::KvServer, lock_server::LockServer,
+    session_server::SessionServer, watch_server::WatchServer,
 };
 use tonic::transport::{Server, server::Router};
 
 use crate::{
-    api::{
-        cluster::Cluster, election::Election, kv::Kv, lock::Lock, parts::Parts, session::Session,
-        watch::Watch,
-    },
+    api::{cluster::Cluster, election::Election, kv::Kv, lock::Lock, parts::Parts, session::Session, watch::Watch},
     limits::{
-        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
-        MESSAGE_BYTES_MAX, PENDING_RESETS_MAX, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MESSAGE_BYTES_MAX,
+        PENDING_RESETS_MAX, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
     },
 };
 
@@ -27,23 +24,10 @@ pub fn router(parts: &Parts, cluster: Cluster) -> Router {
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .add_service(
-            KvServer::new(Kv::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            SessionServer::new(Session::new(parts.clone()))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            LockServer::new(Lock::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            ElectionServer::new(Election::new(parts.clone()))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
-        )
-        .add_service(
-            WatchServer::new(Watch::new(parts.clone()))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
-        )
+        .add_service(KvServer::new(Kv::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(SessionServer::new(Session::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(LockServer::new(Lock::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(ElectionServer::new(Election::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(WatchServer::new(Watch::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(ClusterServer::new(cluster).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }

@@ -70,27 +70,9 @@ impl Position {
 
 impl Feed {
     /// A feed that stands before `next`.
-    pub fn new(
-        id: u64,
-        number: u64,
-        filter: Filter,
-        mailbox: Mailbox,
-        next: Revision,
-        live: bool,
-    ) -> Self {
-        let position = Position {
-            next,
-            live,
-            waiting: VecDeque::new(),
-            bytes: 0,
-        };
-        Self {
-            id,
-            number,
-            filter,
-            mailbox,
-            position: Mutex::new(position),
-        }
+    pub fn new(id: u64, number: u64, filter: Filter, mailbox: Mailbox, next: Revision, live: bool) -> Self {
+        let position = Position { next, live, waiting: VecDeque::new(), bytes: 0 };
+        Self { id, number, filter, mailbox, position: Mutex::new(position) }
     }
 
     /// Unique in the hub.
@@ -121,10 +103,7 @@ impl Feed {
     /// A change of which it wants something was made.
     pub fn push(&self, change: &Arc<Change>, bytes: usize) {
         let mut position = self.position();
-        let seen = position
-            .waiting
-            .back()
-            .is_some_and(|last| last.revision >= change.revision);
+        let seen = position.waiting.back().is_some_and(|last| last.revision >= change.revision);
         if !position.live || seen || change.revision < position.next {
             return;
         }

@@ -70,16 +70,9 @@ impl Index {
     pub fn concerned(&self, key: &[u8], mut call: impl FnMut(&Arc<Feed>)) {
         self.keys.get(key).into_iter().flatten().for_each(&mut call);
         for prefix in self.lengths.keys().map_while(|&length| key.get(..length)) {
-            self.prefixes
-                .get(prefix)
-                .into_iter()
-                .flatten()
-                .for_each(&mut call);
+            self.prefixes.get(prefix).into_iter().flatten().for_each(&mut call);
         }
-        self.ranges
-            .iter()
-            .filter(|feed| contains(feed.span(), key))
-            .for_each(&mut call);
+        self.ranges.iter().filter(|feed| contains(feed.span(), key)).for_each(&mut call);
     }
 
     /// All feeds, in the order of adding.

@@ -66,10 +66,7 @@ impl Hub {
     /// A hub that observes this replica. Make it before the node starts.
     pub fn new(replica: Arc<Replica>) -> Arc<Self> {
         let hub = Arc::new(Self {
-            feeds: Mutex::new(Feeds {
-                published: replica.revision(),
-                ..Feeds::default()
-            }),
+            feeds: Mutex::new(Feeds { published: replica.revision(), ..Feeds::default() }),
             replica: replica.clone(),
             claims: Signals::default(),
             queues: Signals::default(),
@@ -79,13 +76,7 @@ impl Hub {
     }
 
     /// Begins a watch. `number` is what the mailbox says when there is something to do for it.
-    pub fn watch(
-        self: &Arc<Self>,
-        filter: Filter,
-        begin: Begin,
-        mailbox: &Mailbox,
-        number: u64,
-    ) -> Watching {
+    pub fn watch(self: &Arc<Self>, filter: Filter, begin: Begin, mailbox: &Mailbox, number: u64) -> Watching {
         let mut feeds = self.feeds.lock();
         feeds.ids += 1;
         let (next, live) = match begin {
@@ -93,14 +84,7 @@ impl Hub {
             Begin::At(revision) => (revision, revision > feeds.published),
             Begin::Snapshot => (feeds.published + 1, false),
         };
-        let feed = Arc::new(Feed::new(
-            feeds.ids,
-            number,
-            filter,
-            mailbox.clone(),
-            next,
-            live,
-        ));
+        let feed = Arc::new(Feed::new(feeds.ids, number, filter, mailbox.clone(), next, live));
         feeds.index.add(&feed);
         drop(feeds);
         feed.ready();

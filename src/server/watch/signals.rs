@@ -39,12 +39,7 @@ impl Signals {
     pub fn listen(&self, name: Bytes) -> Signal {
         let cell = self.cells.lock().entry(name.clone()).or_default().clone();
         let seen = cell.raised.load(Ordering::SeqCst);
-        Signal {
-            signals: self.clone(),
-            name,
-            cell,
-            seen,
-        }
+        Signal { signals: self.clone(), name, cell, seen }
     }
 
     /// Wakes who listens to this name.

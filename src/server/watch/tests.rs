@@ -5,9 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
-use ringfence_core::{
-    Command, Entry, Op, Outcome, Put, Request, Revision, Span, Txn, query::Stats,
-};
+use ringfence_core::{Command, Entry, Op, Outcome, Put, Request, Revision, Span, Txn, query::Stats};
 
 use super::*;
 
@@ -21,26 +19,16 @@ impl World {
     fn new() -> Self {
         let replica = Replica::new();
         let hub = Hub::new(replica.clone());
-        Self {
-            replica,
-            hub,
-            mailbox: Mailbox::default(),
-        }
+        Self { replica, hub, mailbox: Mailbox::default() }
     }
 
     fn apply(&self, command: Command) -> Outcome {
-        let entry = Entry {
-            requests: vec![Request::from(command)],
-            ..Entry::default()
-        };
+        let entry = Entry { requests: vec![Request::from(command)], ..Entry::default() };
         self.replica.apply(self.replica.applied() + 1, Some(&entry))
     }
 
     fn txn(&self, ops: Vec<Op>) -> Revision {
-        self.apply(Command::Txn(Txn {
-            then: ops,
-            ..Txn::default()
-        }));
+        self.apply(Command::Txn(Txn { then: ops, ..Txn::default() }));
         self.replica.revision()
     }
 
@@ -49,10 +37,7 @@ impl World {
     }
 
     fn delete(&self, key: &str) -> Revision {
-        self.txn(vec![Op::Delete {
-            span: Span::Key(bytes(key)),
-            prev: false,
-        }])
+        self.txn(vec![Op::Delete { span: Span::Key(bytes(key)), prev: false }])
     }
 
     fn compact(&self, revision: Revision) {
@@ -67,27 +52,15 @@ impl World {
     fn install(&self, keys: &[&str]) {
         let (index, mut state) = self.replica.state();
         for key in keys {
-            let txn = Command::Txn(Txn {
-                then: vec![put(key, "installed")],
-                ..Txn::default()
-            });
-            state.apply(&Entry {
-                requests: vec![txn.into()],
-                ..Entry::default()
-            });
+            let txn = Command::Txn(Txn { then: vec![put(key, "installed")], ..Txn::default() });
+            state.apply(&Entry { requests: vec![txn.into()], ..Entry::default() });
         }
         self.replica.install(index + keys.len() as u64, state);
     }
 }
 
 fn put(key: &str, value: impl Into<Bytes>) -> Op {
-    Op::Put(Put {
-        key: bytes(key),
-        value: value.into(),
-        session: None,
-        sequential: false,
-        prev: false,
-    })
+    Op::Put(Put { key: bytes(key), value: value.into(), session: None, sequential: false, prev: false })
 }
 
 fn bytes(text: &str) -> Bytes {
@@ -95,11 +68,7 @@ fn bytes(text: &str) -> Bytes {
 }
 
 fn filter(span: Span) -> Filter {
-    Filter {
-        span,
-        no_put: false,
-        no_delete: false,
-    }
+    Filter { span, no_put: false, no_delete: false }
 }
 
 fn prefix(prefix: &str) -> Span {
@@ -120,28 +89,17 @@ impl Told {
         match watching.step() {
             Step::Idle => return false,
             Step::Again => {}
-            Step::Snapshot {
-                revision,
-                keys,
-                complete,
-            } => {
+            Step::Snapshot { revision, keys, complete } => {
                 // A part of another snapshot begins anew.
                 self.snapshot.retain(|(before, _)| *before == revision);
                 self.complete = complete;
-                self.snapshot
-                    .extend(keys.into_iter().map(|key| (revision, text(&key.key))));
+                self.snapshot.extend(keys.into_iter().map(|key| (revision, text(&key.key))));
             }
             Step::Events(changes) => {
                 for change in &changes {
                     let own: Vec<_> = watching.select(change).collect();
-                    assert!(
-                        !own.is_empty(),
-                        "a change that concerns the watch not at all"
-                    );
-                    self.events.extend(
-                        own.into_iter()
-                            .map(|event| (change.revision, text(&event.key.key))),
-                    );
+                    assert!(!own.is_empty(), "a change that concerns the watch not at all");
+                    self.events.extend(own.into_iter().map(|event| (change.revision, text(&event.key.key))));
                 }
             }
             Step::Over(end) => {
@@ -164,10 +122,7 @@ fn text(key: &Bytes) -> String {
 }
 
 fn told(events: &[(Revision, &str)]) -> Vec<(Revision, String)> {
-    events
-        .iter()
-        .map(|(revision, key)| (*revision, (*key).to_owned()))
-        .collect()
+    events.iter().map(|(revision, key)| (*revision, (*key).to_owned())).collect()
 }
 
 #[test]
@@ -180,15 +135,7 @@ fn a_live_watch_tells_each_event_once_and_in_order() {
     let second = world.txn(vec![put("a/2", "x"), put("b/2", "x"), put("a/3", "x")]);
     let third = world.delete("a/1");
     let events = Told::drain(&mut watching).events;
-    assert_eq!(
-        events,
-        told(&[
-            (first, "a/1"),
-            (second, "a/2"),
-            (second, "a/3"),
-            (third, "a/1")
-        ])
-    );
+    assert_eq!(events, told(&[(first, "a/1"), (second, "a/2"), (second, "a/3"), (third, "a/1")]));
     assert_eq!(Told::drain(&mut watching), Told::default());
 }
 
@@ -204,10 +151,7 @@ fn a_watch_from_the_past_reads_history_and_then_follows() {
     while events.take(&mut watching) {}
     let fourth = world.put("a", "4");
     while events.take(&mut watching) {}
-    assert_eq!(
-        events.events,
-        told(&[(first, "a"), (second, "a"), (third, "a"), (fourth, "a")])
-    );
+    assert_eq!(events.events, told(&[(first, "a"), (second, "a"), (third, "a"), (fourth, "a")]));
 }
 
 #[test]
@@ -218,34 +162,21 @@ fn a_watch_from_the_future_begins_there() {
     for value in ["2", "3", "4", "5"] {
         world.put("a", value);
     }
-    assert_eq!(
-        Told::drain(&mut watching).events,
-        told(&[(4, "a"), (5, "a")])
-    );
+    assert_eq!(Told::drain(&mut watching).events, told(&[(4, "a"), (5, "a")]));
 }
 
 #[test]
 fn filters_and_ranges_leave_the_rest_out() {
     let world = World::new();
-    let between = Span::Between {
-        start: bytes("b"),
-        end: bytes("d"),
-    };
-    let deletions = Filter {
-        span: between,
-        no_put: true,
-        no_delete: false,
-    };
+    let between = Span::Between { start: bytes("b"), end: bytes("d") };
+    let deletions = Filter { span: between, no_put: true, no_delete: false };
     let mut watching = world.hub.watch(deletions, Begin::Next, &world.mailbox, 1);
     for key in ["a", "b", "c", "d"] {
         world.put(key, "x");
     }
     assert!(matches!(watching.step(), Step::Idle));
     let gone: Vec<_> = ["a", "b", "c", "d"].map(|key| world.delete(key)).into();
-    assert_eq!(
-        Told::drain(&mut watching).events,
-        told(&[(gone[1], "b"), (gone[2], "c")])
-    );
+    assert_eq!(Told::drain(&mut watching).events, told(&[(gone[1], "b"), (gone[2], "c")]));
 }
 
 #[test]
@@ -253,14 +184,8 @@ fn a_slow_watch_is_switched_to_history_and_loses_nothing() {
     let world = World::new();
     let mut watching = world.watch(prefix("a/"), Begin::Next);
     let value = vec![7; 100 << 10];
-    let expected: Vec<_> = (0..40)
-        .map(|i| format!("a/{i}"))
-        .map(|key| (world.put(&key, value.clone()), key))
-        .collect();
-    assert!(
-        !watching.feed.position().live,
-        "forty times 100 KiB are beyond the buffer"
-    );
+    let expected: Vec<_> = (0..40).map(|i| format!("a/{i}")).map(|key| (world.put(&key, value.clone()), key)).collect();
+    assert!(!watching.feed.position().live, "forty times 100 KiB are beyond the buffer");
     assert_eq!(watching.feed.position().bytes, 0);
     assert_eq!(Told::drain(&mut watching).events, expected);
     // And live again.
@@ -277,10 +202,7 @@ fn a_watch_that_begins_in_what_was_compacted_is_told_so() {
     }
     world.compact(2);
     let mut watching = world.watch(Span::Key(bytes("a")), Begin::At(1));
-    assert_eq!(
-        Told::drain(&mut watching).end,
-        Some(End::Compacted { compacted: 2 })
-    );
+    assert_eq!(Told::drain(&mut watching).end, Some(End::Compacted { compacted: 2 }));
     assert_eq!(watching.next_revision(), 1);
 }
 
@@ -292,10 +214,7 @@ fn a_watch_that_falls_behind_a_compaction_is_told_that_it_was_slow() {
         world.put("a", vec![7; 100 << 10]);
     }
     world.compact(15);
-    assert_eq!(
-        Told::drain(&mut watching).end,
-        Some(End::Slow { compacted: 15 })
-    );
+    assert_eq!(Told::drain(&mut watching).end, Some(End::Slow { compacted: 15 }));
 }
 
 #[test]
@@ -306,9 +225,7 @@ fn an_idle_watch_survives_compaction_and_a_burst() {
         world.put("b", "not for this watch");
     }
     world.compact(10);
-    let expected: Vec<_> = (0..20)
-        .map(|_| (world.put("a", vec![7; 100 << 10]), "a".to_owned()))
-        .collect();
+    let expected: Vec<_> = (0..20).map(|_| (world.put("a", vec![7; 100 << 10]), "a".to_owned())).collect();
     assert_eq!(Told::drain(&mut watching).events, expected);
 }
 
@@ -331,10 +248,7 @@ fn a_snapshot_is_followed_by_what_came_after_it() {
     assert!(events.complete);
     let expected: Vec<_> = keys.iter().map(|key| (at, key.clone())).collect();
     assert_eq!(events.snapshot, expected);
-    assert_eq!(
-        events.events,
-        told(&[(first, "a/0001"), (second, "a/2400")])
-    );
+    assert_eq!(events.events, told(&[(first, "a/0001"), (second, "a/2400")]));
 }
 
 #[test]
@@ -388,32 +302,14 @@ fn an_installed_snapshot_loses_and_doubles_nothing() {
     world.install(&["a2", "b", "a3"]);
     let last = world.put("a4", "x");
     let events = Told::drain(&mut watching).events;
-    assert_eq!(
-        events,
-        told(&[
-            (first, "a1"),
-            (first + 1, "a2"),
-            (first + 3, "a3"),
-            (last, "a4")
-        ])
-    );
+    assert_eq!(events, told(&[(first, "a1"), (first + 1, "a2"), (first + 3, "a3"), (last, "a4")]));
 }
 
 #[test]
 fn a_watch_that_is_dropped_leaves_nothing_behind() {
     let world = World::new();
-    let spans = [
-        Span::Key(bytes("a")),
-        prefix("a"),
-        Span::Between {
-            start: bytes("a"),
-            end: bytes("b"),
-        },
-    ];
-    let watches: Vec<_> = spans
-        .into_iter()
-        .map(|span| world.watch(span, Begin::Next))
-        .collect();
+    let spans = [Span::Key(bytes("a")), prefix("a"), Span::Between { start: bytes("a"), end: bytes("b") }];
+    let watches: Vec<_> = spans.into_iter().map(|span| world.watch(span, Begin::Next)).collect();
     assert_eq!(world.hub.watches(), 3);
     drop(watches);
     assert_eq!(world.hub.watches(), 0);
@@ -431,11 +327,7 @@ fn any_interleaving_tells_each_event_once_and_in_order() {
         for _ in 0..200 {
             match rng.random_range(0..10) {
                 0..4 => {
-                    let key = format!(
-                        "{}{}",
-                        ["a", "b"][rng.random_range(0..2)],
-                        rng.random_range(0..5)
-                    );
+                    let key = format!("{}{}", ["a", "b"][rng.random_range(0..2)], rng.random_range(0..5));
                     let size = [1, 100 << 10, 600 << 10][rng.random_range(0..3)];
                     expected.push((world.put(&key, vec![0; size]), key));
                 }
@@ -446,11 +338,7 @@ fn any_interleaving_tells_each_event_once_and_in_order() {
                 5 if watches.len() < 4 => {
                     let newest = world.replica.revision();
                     let from = rng.random_range(1..newest + 3);
-                    watches.push((
-                        world.watch(prefix("a"), Begin::At(from)),
-                        from,
-                        Told::default(),
-                    ));
+                    watches.push((world.watch(prefix("a"), Begin::At(from)), from, Told::default()));
                 }
                 _ if !watches.is_empty() => {
                     let turn = rng.random_range(0..watches.len());
@@ -459,27 +347,17 @@ fn any_interleaving_tells_each_event_once_and_in_order() {
                     let delivered = told.events.last().map_or(0, |last| last.0);
                     let done = watching.progress().unwrap_or(0);
                     let between = |event: &&(Revision, String)| {
-                        event.0 > delivered
-                            && event.0 <= done
-                            && event.1.starts_with('a')
-                            && event.0 >= watches[turn].1
+                        event.0 > delivered && event.0 <= done && event.1.starts_with('a') && event.0 >= watches[turn].1
                     };
-                    assert_eq!(
-                        expected.iter().find(between),
-                        None,
-                        "seed {seed}: progress ahead of events"
-                    );
+                    assert_eq!(expected.iter().find(between), None, "seed {seed}: progress ahead of events");
                 }
                 _ => {}
             }
         }
         for (watching, from, told) in &mut watches {
             while told.take(watching) {}
-            let own: Vec<_> = expected
-                .iter()
-                .filter(|(revision, key)| revision >= from && key.starts_with('a'))
-                .cloned()
-                .collect();
+            let own: Vec<_> =
+                expected.iter().filter(|(revision, key)| revision >= from && key.starts_with('a')).cloned().collect();
             assert_eq!(told.events, own, "seed {seed}");
         }
     }
@@ -510,10 +388,7 @@ async fn the_mailbox_names_each_ready_watch_once_in_turn() {
         mailbox.ready(number);
     }
     mailbox.wait().await;
-    assert_eq!(
-        [mailbox.take(), mailbox.take(), mailbox.take()],
-        [Some(1), Some(2), None]
-    );
+    assert_eq!([mailbox.take(), mailbox.take(), mailbox.take()], [Some(1), Some(2), None]);
     assert!(mailbox.wait().now_or_never().is_none());
 }
 
@@ -521,8 +396,5 @@ async fn the_mailbox_names_each_ready_watch_once_in_turn() {
 fn the_state_and_the_replica_count_revisions_alike() {
     let world = World::new();
     world.put("a", "x");
-    assert_eq!(
-        world.replica.read(&Stats).unwrap().revision,
-        world.replica.revision()
-    );
+    assert_eq!(world.replica.read(&Stats).unwrap().revision, world.replica.revision());
 }

@@ -80,13 +80,7 @@ pub struct Watching {
 impl Watching {
     pub(super) fn new(hub: Arc<Hub>, feed: Arc<Feed>, snapshot: bool) -> Self {
         let followed = feed.position().live;
-        let mut watching = Self {
-            hub,
-            feed,
-            snapshot,
-            snapping: None,
-            followed,
-        };
+        let mut watching = Self { hub, feed, snapshot, snapping: None, followed };
         if snapshot {
             watching.begin_snapshot();
         }
@@ -111,10 +105,7 @@ impl Watching {
 
     /// The events of a change that are for this watch, in order.
     pub fn select<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = &'a Event> {
-        change
-            .events
-            .iter()
-            .filter(|event| self.feed.filter().passes(event))
+        change.events.iter().filter(|event| self.feed.filter().passes(event))
     }
 
     /// Takes the next step. Unless it gives [`Step::Idle`] or [`Step::Over`], the mailbox names the watch again.
@@ -148,30 +139,19 @@ impl Watching {
             position.next = change.revision + 1;
             changes.push(change);
         }
-        Some(if changes.is_empty() {
-            Step::Idle
-        } else {
-            Step::Events(changes)
-        })
+        Some(if changes.is_empty() { Step::Idle } else { Step::Events(changes) })
     }
 
     fn history(&mut self) -> Step {
         let from = self.feed.position().next;
-        match self.hub.replica.read(&Changes {
-            from,
-            bytes_max: MESSAGE_BYTES,
-        }) {
+        match self.hub.replica.read(&Changes { from, bytes_max: MESSAGE_BYTES }) {
             Ok(changes) => match changes.last() {
                 Some(last) => {
                     self.feed.position().next = last.revision + 1;
                     self.followed = true;
                     let mut own = changes;
                     own.retain(|change| self.select(change).next().is_some());
-                    if own.is_empty() {
-                        Step::Again
-                    } else {
-                        Step::Events(own)
-                    }
+                    if own.is_empty() { Step::Again } else { Step::Events(own) }
                 }
                 None => self.caught_up(),
             },
@@ -183,11 +163,7 @@ impl Watching {
 
     fn caught_up(&mut self) -> Step {
         self.followed = true;
-        if self.hub.go_live(&self.feed) {
-            Step::Idle
-        } else {
-            Step::Again
-        }
+        if self.hub.go_live(&self.feed) { Step::Idle } else { Step::Again }
     }
 
     fn overtaken(&mut self, compacted: Revision) -> Step {
@@ -195,27 +171,16 @@ impl Watching {
             self.begin_snapshot();
             return Step::Again;
         }
-        Step::Over(if self.followed {
-            End::Slow { compacted }
-        } else {
-            End::Compacted { compacted }
-        })
+        Step::Over(if self.followed { End::Slow { compacted } } else { End::Compacted { compacted } })
     }
 
     fn begin_snapshot(&mut self) {
-        let revision = self
-            .hub
-            .replica
-            .read(&Stats)
-            .map_or(0, |stats| stats.revision);
+        let revision = self.hub.replica.read(&Stats).map_or(0, |stats| stats.revision);
         let mut position = self.feed.position();
         position.fall_back();
         position.next = revision + 1;
         drop(position);
-        self.snapping = Some(Snapping {
-            revision,
-            after: None,
-        });
+        self.snapping = Some(Snapping { revision, after: None });
     }
 
     fn snapshot_part(&mut self, snapping: Snapping) -> Step {
@@ -224,11 +189,7 @@ impl Watching {
             // Of revision 0, the empty state, there is nothing; a range would read the newest.
             Some(span) if revision > 0 => span,
             _ => {
-                return Step::Snapshot {
-                    revision,
-                    keys: Vec::new(),
-                    complete: true,
-                };
+                return Step::Snapshot { revision, keys: Vec::new(), complete: true };
             }
         };
         let range = Range {
@@ -243,16 +204,9 @@ impl Watching {
             Ok(answer) => {
                 let complete = !answer.more;
                 if let Some(last) = answer.keys.last().filter(|_| !complete) {
-                    self.snapping = Some(Snapping {
-                        revision,
-                        after: Some(last.key.clone()),
-                    });
+                    self.snapping = Some(Snapping { revision, after: Some(last.key.clone()) });
                 }
-                Step::Snapshot {
-                    revision,
-                    keys: answer.keys,
-                    complete,
-                }
+                Step::Snapshot { revision, keys: answer.keys, complete }
             }
             // Compacted away under the snapshot: from the beginning, with the newest state.
             Err(Refusal::RevisionCompacted { .. }) => {
@@ -260,11 +214,7 @@ impl Watching {
                 Step::Again
             }
             // The range was checked when the watch was made, so it has nothing in it.
-            Err(_) => Step::Snapshot {
-                revision,
-                keys: Vec::new(),
-                complete: true,
-            },
+            Err(_) => Step::Snapshot { revision, keys: Vec::new(), complete: true },
         }
     }
 }

@@ -6,8 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use ringfence_core::query::{Range, Select};
 use ringfence_core::{
-    Claim, Command, Compare, Entry, Mode, Op, Put, Relation, Request, RequestId, SessionId, Span,
-    Target, Txn, Which,
+    Claim, Command, Compare, Entry, Mode, Op, Put, Relation, Request, RequestId, SessionId, Span, Target, Txn, Which,
 };
 
 /// Keys that nest, that sort between others, and that look like claims.
@@ -40,11 +39,7 @@ fn name() -> impl Strategy<Value = Bytes> {
 }
 
 fn value() -> impl Strategy<Value = Bytes> {
-    prop_oneof![
-        Just(Bytes::new()),
-        (0..100_u8).prop_map(|byte| vec![byte; 3].into()),
-        Just(Bytes::from(vec![7; 100]))
-    ]
+    prop_oneof![Just(Bytes::new()), (0..100_u8).prop_map(|byte| vec![byte; 3].into()), Just(Bytes::from(vec![7; 100]))]
 }
 
 fn session() -> impl Strategy<Value = SessionId> {
@@ -74,30 +69,16 @@ fn span() -> impl Strategy<Value = Span> {
 
 pub fn range() -> impl Strategy<Value = Range> {
     let path = prop_oneof![Just(Bytes::new()), key()];
-    let select =
-        prop_oneof![3 => span().prop_map(Select::Span), 1 => path.prop_map(Select::Children)];
+    let select = prop_oneof![3 => span().prop_map(Select::Span), 1 => path.prop_map(Select::Children)];
     let limit = prop_oneof![Just(10_000_usize), 0..4_usize];
     (select, limit, any::<[bool; 3]>(), Just(0)).prop_map(|(select, limit, flags, revision)| {
         let [keys_only, count_only, descending] = flags;
-        Range {
-            select,
-            limit,
-            keys_only,
-            count_only,
-            revision,
-            descending,
-        }
+        Range { select, limit, keys_only, count_only, revision, descending }
     })
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let put = (
-        key(),
-        value(),
-        prop::option::of(session()),
-        prop::bool::weighted(0.2),
-        any::<bool>(),
-    );
+    let put = (key(), value(), prop::option::of(session()), prop::bool::weighted(0.2), any::<bool>());
     prop_oneof![
         4 => put.prop_map(|(key, value, session, sequential, prev)| Op::Put(Put { key, value, session, sequential, prev })),
         2 => (span(), any::<bool>()).prop_map(|(span, prev)| Op::Delete { span, prev }),
@@ -106,12 +87,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn compare() -> impl Strategy<Value = Compare> {
-    let relations = [
-        Relation::Equal,
-        Relation::NotEqual,
-        Relation::Less,
-        Relation::Greater,
-    ];
+    let relations = [Relation::Equal, Relation::NotEqual, Relation::Less, Relation::Greater];
     let target = prop_oneof![
         value().prop_map(Target::Value),
         number(20).prop_map(Target::CreateRevision),
@@ -120,49 +96,24 @@ fn compare() -> impl Strategy<Value = Compare> {
         number(4).prop_map(Target::Session),
         number(20).prop_map(Target::Holds),
     ];
-    (key(), prop::sample::select(relations.to_vec()), target).prop_map(|(key, relation, target)| {
-        Compare {
-            key,
-            relation,
-            target,
-        }
+    (key(), prop::sample::select(relations.to_vec()), target).prop_map(|(key, relation, target)| Compare {
+        key,
+        relation,
+        target,
     })
 }
 
 fn txn() -> impl Strategy<Value = Command> {
     let lists = (vec(compare(), 0..2), vec(op(), 0..4), vec(op(), 0..3));
-    lists.prop_map(|(compare, then, otherwise)| {
-        Command::Txn(Txn {
-            compare,
-            then,
-            otherwise,
-        })
-    })
+    lists.prop_map(|(compare, then, otherwise)| Command::Txn(Txn { compare, then, otherwise }))
 }
 
 fn claim() -> impl Strategy<Value = Command> {
-    (
-        name(),
-        session(),
-        suffix(),
-        mode(),
-        value(),
-        number(3),
-        any::<bool>(),
+    (name(), session(), suffix(), mode(), value(), number(3), any::<bool>()).prop_map(
+        |(name, session, suffix, mode, value, attempt, only_if_free)| {
+            Command::Claim(Claim { name, session, suffix, mode, value, attempt, only_if_free })
+        },
     )
-        .prop_map(
-            |(name, session, suffix, mode, value, attempt, only_if_free)| {
-                Command::Claim(Claim {
-                    name,
-                    session,
-                    suffix,
-                    mode,
-                    value,
-                    attempt,
-                    only_if_free,
-                })
-            },
-        )
 }
 
 fn release() -> impl Strategy<Value = Command> {
@@ -171,11 +122,7 @@ fn release() -> impl Strategy<Value = Command> {
         suffix().prop_map(Which::Suffix),
         (suffix(), number(3)).prop_map(|(suffix, attempt)| Which::Attempt { suffix, attempt }),
     ];
-    (name(), session(), which).prop_map(|(name, session, which)| Command::Release {
-        name,
-        session,
-        which,
-    })
+    (name(), session(), which).prop_map(|(name, session, which)| Command::Release { name, session, which })
 }
 
 pub fn command() -> impl Strategy<Value = Command> {
@@ -217,37 +164,15 @@ pub fn entries(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Entr
     let entry = (clock_steps(), number(1_000_000), vec(request(), 0..4));
     vec(entry, length).prop_map(|entries| {
         let mut clock_ms = 0_u64;
-        let stamped = entries
-            .into_iter()
-            .map(|((step, absolute), wall_ms, requests)| {
-                clock_ms = if absolute {
-                    step
-                } else {
-                    clock_ms.saturating_add(step)
-                };
-                Entry {
-                    clock_ms,
-                    wall_ms,
-                    requests,
-                }
-            });
+        let stamped = entries.into_iter().map(|((step, absolute), wall_ms, requests)| {
+            clock_ms = if absolute { step } else { clock_ms.saturating_add(step) };
+            Entry { clock_ms, wall_ms, requests }
+        });
         let mut stamped: Vec<_> = stamped.collect();
         // A session from the start on, so that something comes of the rest.
-        let open = |id| {
-            Request::from(Command::OpenSession {
-                id: SessionId(id),
-                ttl_ms: 1400,
-                owner: "app".to_owned(),
-            })
-        };
-        stamped.insert(
-            0,
-            Entry {
-                clock_ms: 0,
-                wall_ms: 1,
-                requests: (1..=3).map(open).collect(),
-            },
-        );
+        let open =
+            |id| Request::from(Command::OpenSession { id: SessionId(id), ttl_ms: 1400, owner: "app".to_owned() });
+        stamped.insert(0, Entry { clock_ms: 0, wall_ms: 1, requests: (1..=3).map(open).collect() });
         stamped
     })
 }

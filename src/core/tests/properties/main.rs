@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use ringfence_core::query::{
-    Changes, KeyHistory, Queue, Queues, Range, Select, Sessions, Stats, StatsAnswer,
-};
+use ringfence_core::query::{Changes, KeyHistory, Queue, Queues, Range, Select, Sessions, Stats, StatsAnswer};
 use ringfence_core::snapshot::Record;
 use ringfence_core::{Change, Entry, Outcome, Request, Span, State};
 
@@ -26,64 +24,32 @@ fn stats(state: &State) -> StatsAnswer {
 /// All keys at a revision, 0 for the newest.
 fn all(revision: u64) -> Range {
     let select = Select::Span(Span::Prefix(Bytes::new()));
-    Range {
-        select,
-        limit: 10_000,
-        keys_only: false,
-        count_only: false,
-        revision,
-        descending: false,
-    }
+    Range { select, limit: 10_000, keys_only: false, count_only: false, revision, descending: false }
 }
 
 fn changes(state: &State) -> Vec<Arc<Change>> {
     let from = stats(state).compacted + 1;
-    state
-        .read(&Changes {
-            from,
-            bytes_max: usize::MAX,
-        })
-        .unwrap()
+    state.read(&Changes { from, bytes_max: usize::MAX }).unwrap()
 }
 
 /// The two states answer every question alike.
 fn assert_same_answers(one: &State, other: &State) {
     assert_eq!(stats(one), stats(other));
     assert_eq!(changes(one), changes(other));
-    let StatsAnswer {
-        revision,
-        compacted,
-        ..
-    } = stats(one);
+    let StatsAnswer { revision, compacted, .. } = stats(one);
     for at in compacted.max(1)..=revision.max(1) {
         assert_eq!(one.read(&all(at)), other.read(&all(at)));
     }
     for view in one.read(&all(0)).unwrap().keys {
-        let history = KeyHistory {
-            key: view.key,
-            limit: 1000,
-        };
-        assert_eq!(
-            one.read(&history).unwrap().versions,
-            other.read(&history).unwrap().versions
-        );
+        let history = KeyHistory { key: view.key, limit: 1000 };
+        assert_eq!(one.read(&history).unwrap().versions, other.read(&history).unwrap().versions);
     }
-    let sessions = Sessions {
-        after: 0,
-        limit: 1000,
-    };
+    let sessions = Sessions { after: 0, limit: 1000 };
     assert_eq!(one.read(&sessions), other.read(&sessions));
-    let queues = Queues {
-        prefix: Bytes::new(),
-        after: Bytes::new(),
-        limit: 1000,
-    };
+    let queues = Queues { prefix: Bytes::new(), after: Bytes::new(), limit: 1000 };
     assert_eq!(one.read(&queues), other.read(&queues));
     for queue in one.read(&queues).unwrap() {
-        let queue = Queue {
-            name: queue.name,
-            limit: 1000,
-        };
+        let queue = Queue { name: queue.name, limit: 1000 };
         assert_eq!(one.read(&queue), other.read(&queue));
     }
 }

@@ -29,34 +29,22 @@ impl Model {
             self.maps.push(Map::new());
         }
         for change in &outcome.changes {
-            assert_eq!(
-                change.revision,
-                self.maps.len() as u64,
-                "each change makes the next revision"
-            );
+            assert_eq!(change.revision, self.maps.len() as u64, "each change makes the next revision");
             let mut map = self.maps.last().unwrap().clone();
             let mut written = BTreeSet::new();
             assert!(!change.events.is_empty());
             for event in &change.events {
-                assert!(
-                    written.insert(&event.key.key),
-                    "each key at most once in a revision"
-                );
+                assert!(written.insert(&event.key.key), "each key at most once in a revision");
                 assert_eq!(event.key.mod_revision, change.revision);
                 let before = match event.kind {
                     EventKind::Put => map.insert(event.key.key.clone(), event.key.clone()),
                     EventKind::Delete => map.remove(&event.key.key),
                 };
                 assert_eq!(event.prev, before, "the version before");
-                let created = before
-                    .as_ref()
-                    .map_or(change.revision, |before| before.create_revision);
+                let created = before.as_ref().map_or(change.revision, |before| before.create_revision);
                 if event.kind == EventKind::Put {
                     assert_eq!(event.key.create_revision, created);
-                    assert_eq!(
-                        event.key.version,
-                        before.map_or(1, |before| before.version + 1)
-                    );
+                    assert_eq!(event.key.version, before.map_or(1, |before| before.version + 1));
                 }
             }
             self.maps.push(map);
@@ -76,11 +64,7 @@ impl Model {
     /// Sequential keys only grow.
     fn follow_sequential(&mut self, outcome: &Outcome) {
         for change in &outcome.changes {
-            for event in change
-                .events
-                .iter()
-                .filter(|event| event.kind == EventKind::Put)
-            {
+            for event in change.events.iter().filter(|event| event.kind == EventKind::Put) {
                 let digits = event.key.key.len().saturating_sub(20);
                 let number = event.key.key.slice(digits..);
                 // The one that is written by hand is as long, but is among the keys of the universe.
@@ -88,10 +72,7 @@ impl Model {
                     && number.iter().all(u8::is_ascii_digit)
                     && event.key.key != "q/00000000000000000002"
                 {
-                    assert!(
-                        self.sequential.last().is_none_or(|last| *last < number),
-                        "sequential numbers only grow"
-                    );
+                    assert!(self.sequential.last().is_none_or(|last| *last < number), "sequential numbers only grow");
                     self.sequential.insert(number);
                 }
             }
@@ -99,57 +80,23 @@ impl Model {
     }
 
     fn follow_queues(&mut self, state: &State, outcome: &Outcome) {
-        let queues = Queues {
-            prefix: Bytes::new(),
-            after: Bytes::new(),
-            limit: usize::MAX,
-        };
+        let queues = Queues { prefix: Bytes::new(), after: Bytes::new(), limit: usize::MAX };
         let mut owners = BTreeMap::new();
         for summary in state.read(&queues).unwrap() {
             let name = summary.name;
-            let queue = state
-                .read(&Queue {
-                    name: name.clone(),
-                    limit: usize::MAX,
-                })
-                .unwrap();
+            let queue = state.read(&Queue { name: name.clone(), limit: usize::MAX }).unwrap();
             let claims: Vec<_> = queue.owners.iter().chain(&queue.waiters).cloned().collect();
             let compatible = compatible_prefix(&claims);
-            assert_eq!(
-                queue.owners.len(),
-                compatible,
-                "the owners are the longest compatible prefix"
-            );
-            assert!(
-                claims.is_sorted_by(|one, next| one.token < next.token),
-                "the queue is in the order of tokens"
-            );
-            let exclusive = queue
-                .owners
-                .iter()
-                .filter(|claim| claim.mode == Mode::Exclusive)
-                .count();
-            assert!(
-                exclusive == 0 || queue.owners.len() == 1,
-                "an exclusive owner is alone"
-            );
+            assert_eq!(queue.owners.len(), compatible, "the owners are the longest compatible prefix");
+            assert!(claims.is_sorted_by(|one, next| one.token < next.token), "the queue is in the order of tokens");
+            let exclusive = queue.owners.iter().filter(|claim| claim.mode == Mode::Exclusive).count();
+            assert!(exclusive == 0 || queue.owners.len() == 1, "an exclusive owner is alone");
             self.compare_claims(&claims);
             for claim in &claims {
-                let answer = state
-                    .read(&Owner {
-                        name: name.clone(),
-                        token: claim.token,
-                    })
-                    .unwrap();
-                assert_eq!(
-                    (answer.owner, answer.current),
-                    (claim.owner, queue.owners.last().unwrap().token)
-                );
+                let answer = state.read(&Owner { name: name.clone(), token: claim.token }).unwrap();
+                assert_eq!((answer.owner, answer.current), (claim.owner, queue.owners.last().unwrap().token));
             }
-            assert_eq!(
-                (summary.owners, summary.waiting),
-                (queue.owners.len() as u64, queue.waiters.len() as u64)
-            );
+            assert_eq!((summary.owners, summary.waiting), (queue.owners.len() as u64, queue.waiters.len() as u64));
             owners.insert(name, queue.owners.iter().map(|claim| claim.token).collect());
         }
         self.compare_grants(&owners, outcome);
@@ -161,14 +108,8 @@ impl Model {
         for claim in claims {
             let key = &self.maps.last().unwrap()[&claim.key];
             assert!(key.claim);
-            assert_eq!(
-                (key.create_revision, key.mod_revision),
-                (claim.token, claim.mod_revision)
-            );
-            assert_eq!(
-                (key.session, &key.value),
-                (Some(claim.session), &claim.value)
-            );
+            assert_eq!((key.create_revision, key.mod_revision), (claim.token, claim.mod_revision));
+            assert_eq!((key.session, &key.value), (Some(claim.session), &claim.value));
         }
     }
 
@@ -179,28 +120,15 @@ impl Model {
         let mut granted_before = BTreeMap::new();
         for grant in &outcome.granted {
             let last = granted_before.insert(&grant.name, grant.token);
-            assert!(
-                last.is_none_or(|last| last < grant.token),
-                "grants are in the order of tokens"
-            );
+            assert!(last.is_none_or(|last| last < grant.token), "grants are in the order of tokens");
         }
         for name in names {
             let before = self.owners.get(name).into_iter().flatten().copied();
-            let granted = outcome
-                .granted
-                .iter()
-                .filter(|grant| grant.name == *name)
-                .map(|grant| grant.token);
-            let expected: Vec<_> = before
-                .chain(granted)
-                .filter(|token| !ended.contains(token))
-                .collect();
+            let granted = outcome.granted.iter().filter(|grant| grant.name == *name).map(|grant| grant.token);
+            let expected: Vec<_> = before.chain(granted).filter(|token| !ended.contains(token)).collect();
             assert_eq!(owners.get(name).cloned().unwrap_or_default(), expected);
             let changed = owners.get(name) != self.owners.get(name);
-            assert!(
-                !changed || outcome.queues.contains(name),
-                "a change of owners is told"
-            );
+            assert!(!changed || outcome.queues.contains(name), "a change of owners is told");
         }
         assert!(outcome.queues.is_sorted_by(|one, next| one < next));
     }
@@ -217,10 +145,7 @@ impl Model {
                 assert_eq!(answer.unwrap().keys, expected);
             }
         }
-        assert_eq!(
-            changes(state),
-            self.changes[usize::try_from(compacted).unwrap()..]
-        );
+        assert_eq!(changes(state), self.changes[usize::try_from(compacted).unwrap()..]);
     }
 
     /// A range of any form, at any revision, gives what a walk over the whole map finds.
@@ -230,10 +155,7 @@ impl Model {
             return;
         }
         for revision in stats(state).compacted.max(1)..self.maps.len() as u64 {
-            let range = Range {
-                revision,
-                ..range.clone()
-            };
+            let range = Range { revision, ..range.clone() };
             let answer = state.read(&range).unwrap();
             let mut expected = select(&self.maps[usize::try_from(revision).unwrap()], &range);
             assert_eq!(answer.count, expected.len() as u64);
@@ -244,9 +166,7 @@ impl Model {
             assert_eq!(answer.more, !range.count_only && expected.len() > taken);
             expected.truncate(taken);
             if range.keys_only {
-                expected
-                    .iter_mut()
-                    .for_each(|view| view.value = Bytes::new());
+                expected.iter_mut().for_each(|view| view.value = Bytes::new());
             }
             assert_eq!(answer.keys, expected);
         }
@@ -258,14 +178,9 @@ fn compatible_prefix(claims: &[ClaimView]) -> usize {
     match claims.first().map(|claim| claim.mode) {
         None => 0,
         Some(Mode::Exclusive) => 1,
-        Some(Mode::Shared) => claims
-            .iter()
-            .take_while(|claim| claim.mode == Mode::Shared)
-            .count(),
+        Some(Mode::Shared) => claims.iter().take_while(|claim| claim.mode == Mode::Shared).count(),
         Some(Mode::Semaphore(permits)) => {
-            let alike = claims
-                .iter()
-                .take_while(|claim| claim.mode == Mode::Semaphore(permits));
+            let alike = claims.iter().take_while(|claim| claim.mode == Mode::Semaphore(permits));
             alike.take(permits as usize).count()
         }
     }
@@ -278,44 +193,22 @@ fn select(map: &Map, range: &Range) -> Vec<KeyView> {
         Span::Prefix(prefix) => key.starts_with(prefix),
     };
     match &range.select {
-        Select::Span(span) => map
-            .values()
-            .filter(|view| contains(span, &view.key))
-            .cloned()
-            .collect(),
+        Select::Span(span) => map.values().filter(|view| contains(span, &view.key)).cloned().collect(),
         Select::Children(path) => children(map, path),
     }
 }
 
 fn children(map: &Map, path: &Bytes) -> Vec<KeyView> {
-    let prefix = if path.is_empty() {
-        Vec::new()
-    } else {
-        [path, &b"/"[..]].concat()
-    };
+    let prefix = if path.is_empty() { Vec::new() } else { [path, &b"/"[..]].concat() };
     let mut found = BTreeMap::new();
     for view in map.values().filter(|view| view.key.starts_with(&prefix)) {
         // A leading slash belongs to the first name.
         let skip = prefix.len() + usize::from(prefix.is_empty() && view.key.starts_with(b"/"));
         let slash = view.key[skip..].iter().position(|byte| *byte == b'/');
         let child = slash.map_or(view.key.clone(), |slash| view.key.slice(..skip + slash));
-        let empty = KeyView {
-            key: child.clone(),
-            create_revision: 0,
-            mod_revision: 0,
-            version: 0,
-            ..view.clone()
-        };
-        let path = KeyView {
-            value: Bytes::new(),
-            session: None,
-            wall_ms: 0,
-            claim: false,
-            ..empty
-        };
-        found
-            .entry(child.clone())
-            .or_insert_with(|| map.get(&child).cloned().unwrap_or(path));
+        let empty = KeyView { key: child.clone(), create_revision: 0, mod_revision: 0, version: 0, ..view.clone() };
+        let path = KeyView { value: Bytes::new(), session: None, wall_ms: 0, claim: false, ..empty };
+        found.entry(child.clone()).or_insert_with(|| map.get(&child).cloned().unwrap_or(path));
     }
     found.into_values().collect()
 }

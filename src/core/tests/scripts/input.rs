@@ -9,8 +9,7 @@ use ringfence_core::query::{
     Changes, ClaimByKey, KeyHistory, Owner, Queue, Queues, Range, Select, Session, Sessions, Stats,
 };
 use ringfence_core::{
-    Claim, Command, Compare, Mode, Op, Put, Relation, Request, RequestId, SessionId, Span, Target,
-    Txn, Which,
+    Claim, Command, Compare, Mode, Op, Put, Relation, Request, RequestId, SessionId, Span, Target, Txn, Which,
 };
 
 type Parsed<T> = Result<T, Box<dyn Error>>;
@@ -114,10 +113,7 @@ pub fn parse(line: &goldenscript::Command) -> Parsed<Input> {
 /// One request, or as many sessions to open as `count` says, with one id after the other.
 fn requests(id: Option<RequestId>, name: &str, args: &mut Words<'_>) -> Parsed<Vec<Request>> {
     let count = key_number(args, "count")?.unwrap_or(1);
-    let first = Request {
-        id,
-        command: command(name, args)?,
-    };
+    let first = Request { id, command: command(name, args)? };
     let mut requests = vec![first; count as usize];
     for (at, request) in requests.iter_mut().enumerate() {
         if let Command::OpenSession { id, .. } = &mut request.command {
@@ -129,18 +125,12 @@ fn requests(id: Option<RequestId>, name: &str, args: &mut Words<'_>) -> Parsed<V
 
 /// `session/sequence`
 fn request_id(text: &str) -> Parsed<RequestId> {
-    let (session, sequence) = text
-        .split_once('/')
-        .ok_or("a request is <session>/<sequence>")?;
-    Ok(RequestId {
-        session: SessionId(session.parse()?),
-        sequence: sequence.parse()?,
-    })
+    let (session, sequence) = text.split_once('/').ok_or("a request is <session>/<sequence>")?;
+    Ok(RequestId { session: SessionId(session.parse()?), sequence: sequence.parse()? })
 }
 
 fn word<'a>(args: &mut Words<'a>) -> Parsed<&'a str> {
-    args.next_pos()
-        .ok_or_else(|| "an argument is missing".into())
+    args.next_pos().ok_or_else(|| "an argument is missing".into())
 }
 
 fn number(args: &mut Words<'_>) -> Parsed<u64> {
@@ -164,10 +154,7 @@ fn bytes(text: &str) -> Bytes {
 /// `key`, `from..to`, `prefix*`.
 fn span(text: &str) -> Span {
     if let Some((start, end)) = text.split_once("..") {
-        return Span::Between {
-            start: bytes(start),
-            end: bytes(end),
-        };
+        return Span::Between { start: bytes(start), end: bytes(end) };
     }
     match text.strip_suffix('*') {
         Some(prefix) => Span::Prefix(bytes(prefix)),
@@ -179,10 +166,7 @@ fn span(text: &str) -> Span {
 fn flags<const N: usize>(args: &mut Words<'_>, names: [&str; N]) -> Parsed<[bool; N]> {
     let mut found = [false; N];
     while let Some(word) = args.next_pos() {
-        let at = names
-            .iter()
-            .position(|name| *name == word)
-            .ok_or_else(|| format!("unknown word {word}"))?;
+        let at = names.iter().position(|name| *name == word).ok_or_else(|| format!("unknown word {word}"))?;
         found[at] = true;
     }
     Ok(found)
@@ -193,74 +177,43 @@ fn command(name: &str, args: &mut Words<'_>) -> Parsed<Command> {
         "put" => alone(Op::Put(put(args)?)),
         "delete" => alone(delete(args)?),
         "txn" => Command::Txn(txn(args)?),
-        "compact" => Command::Compact {
-            revision: number(args)?,
-        },
+        "compact" => Command::Compact { revision: number(args)? },
         "open" => {
             let ttl_ms = key_number(args, "ttl")?.unwrap_or(10_000);
             let owner = args.take_key("owner").unwrap_or("app");
             let owner = String::from_utf8(bytes(owner).to_vec())?;
-            Command::OpenSession {
-                id: SessionId(number(args)?),
-                ttl_ms,
-                owner,
-            }
+            Command::OpenSession { id: SessionId(number(args)?), ttl_ms, owner }
         }
         "renew" => {
-            let ids: Result<Vec<u64>, _> = std::iter::from_fn(|| args.next_pos())
-                .map(str::parse)
-                .collect();
-            Command::RenewSessions {
-                ids: ids?.into_iter().map(SessionId).collect(),
-            }
+            let ids: Result<Vec<u64>, _> = std::iter::from_fn(|| args.next_pos()).map(str::parse).collect();
+            Command::RenewSessions { ids: ids?.into_iter().map(SessionId).collect() }
         }
-        "close" => Command::CloseSession {
-            id: SessionId(number(args)?),
-        },
+        "close" => Command::CloseSession { id: SessionId(number(args)?) },
         "claim" => Command::Claim(claim(args, false)?),
         "try" => Command::Claim(claim(args, true)?),
         "release" => release(args)?,
-        "force-release" => Command::ForceRelease {
-            name: bytes(word(args)?),
-            token: number(args)?,
-        },
+        "force-release" => Command::ForceRelease { name: bytes(word(args)?), token: number(args)? },
         "proclaim" => {
             let session = session(args)?;
-            Command::Proclaim {
-                name: bytes(word(args)?),
-                session,
-                token: number(args)?,
-                value: bytes(word(args)?),
-            }
+            Command::Proclaim { name: bytes(word(args)?), session, token: number(args)?, value: bytes(word(args)?) }
         }
         other => return Err(format!("unknown command {other}").into()),
     })
 }
 
 fn alone(op: Op) -> Command {
-    Command::Txn(Txn {
-        then: vec![op],
-        ..Txn::default()
-    })
+    Command::Txn(Txn { then: vec![op], ..Txn::default() })
 }
 
 fn session(args: &mut Words<'_>) -> Parsed<SessionId> {
-    Ok(SessionId(
-        key_number(args, "session")?.ok_or("session=… is missing")?,
-    ))
+    Ok(SessionId(key_number(args, "session")?.ok_or("session=… is missing")?))
 }
 
 fn put(args: &mut Words<'_>) -> Parsed<Put> {
     let session = key_number(args, "session")?.map(SessionId);
     let (key, value) = (bytes(word(args)?), bytes(word(args)?));
     let [sequential, prev] = flags(args, ["sequential", "prev"])?;
-    Ok(Put {
-        key,
-        value,
-        session,
-        sequential,
-        prev,
-    })
+    Ok(Put { key, value, session, sequential, prev })
 }
 
 fn delete(args: &mut Words<'_>) -> Parsed<Op> {
@@ -277,14 +230,7 @@ fn claim(args: &mut Words<'_>, only_if_free: bool) -> Parsed<Claim> {
         name,
         session: session(args)?,
         suffix: bytes(args.take_key("suffix").unwrap_or_default()),
-        mode: permits.map_or(
-            if shared {
-                Mode::Shared
-            } else {
-                Mode::Exclusive
-            },
-            Mode::Semaphore,
-        ),
+        mode: permits.map_or(if shared { Mode::Shared } else { Mode::Exclusive }, Mode::Semaphore),
         value: bytes(args.take_key("value").unwrap_or_default()),
         attempt: key_number(args, "attempt")?.unwrap_or(0),
         only_if_free,
@@ -296,17 +242,10 @@ fn release(args: &mut Words<'_>) -> Parsed<Command> {
     let suffix = args.take_key("suffix").map(bytes);
     let which = match (key_number(args, "token")?, key_number(args, "attempt")?) {
         (Some(token), _) => Which::Token(token),
-        (None, Some(attempt)) => Which::Attempt {
-            suffix: suffix.unwrap_or_default(),
-            attempt,
-        },
+        (None, Some(attempt)) => Which::Attempt { suffix: suffix.unwrap_or_default(), attempt },
         (None, None) => Which::Suffix(suffix.unwrap_or_default()),
     };
-    Ok(Command::Release {
-        name: bytes(word(args)?),
-        session,
-        which,
-    })
+    Ok(Command::Release { name: bytes(word(args)?), session, which })
 }
 
 /// Each argument is one part: `"if version a = 1"`, `"then put a 1"`, `"else get a"`.
@@ -329,11 +268,7 @@ fn compare(text: &str) -> Parsed<Compare> {
     let words: Vec<_> = text.split(' ').collect();
     if let [name, "holds", token] = words[..] {
         let target = Target::Holds(token.parse()?);
-        return Ok(Compare {
-            key: bytes(name),
-            relation: Relation::Equal,
-            target,
-        });
+        return Ok(Compare { key: bytes(name), relation: Relation::Equal, target });
     }
     let [target, key, relation, operand] = words[..] else {
         return Err("<target> <key> <relation> <operand>".into());
@@ -353,11 +288,7 @@ fn compare(text: &str) -> Parsed<Compare> {
         "session" => Target::Session(operand.parse()?),
         other => return Err(format!("unknown target {other}").into()),
     };
-    Ok(Compare {
-        key: bytes(key),
-        relation,
-        target,
-    })
+    Ok(Compare { key: bytes(key), relation, target })
 }
 
 fn op(text: &str) -> Parsed<Op> {
@@ -381,37 +312,22 @@ fn question(name: &str, args: &mut Words<'_>) -> Parsed<Option<Question>> {
     Ok(Some(match name {
         "get" => Question::Range(range(args, limit, |text| Select::Span(span(text)))?),
         "children" => Question::Range(range(args, limit, |text| Select::Children(bytes(text)))?),
-        "history" => Question::History(KeyHistory {
-            key: bytes(word(args)?),
-            limit: limit_or_all,
-        }),
+        "history" => Question::History(KeyHistory { key: bytes(word(args)?), limit: limit_or_all }),
         "session" => Question::Session(Session(SessionId(number(args)?))),
-        "sessions" => Question::Sessions(Sessions {
-            after: key_number(args, "after")?.unwrap_or(0),
-            limit: limit_or_all,
-        }),
-        "queue" => Question::Queue(Queue {
-            name: bytes(word(args)?),
-            limit: limit_or_all,
-        }),
+        "sessions" => {
+            Question::Sessions(Sessions { after: key_number(args, "after")?.unwrap_or(0), limit: limit_or_all })
+        }
+        "queue" => Question::Queue(Queue { name: bytes(word(args)?), limit: limit_or_all }),
         "queues" => Question::Queues(Queues {
             after: bytes(args.take_key("after").unwrap_or_default()),
             prefix: bytes(args.next_pos().unwrap_or_default()),
             limit: limit_or_all,
         }),
-        "owner" => Question::Owner(Owner {
-            name: bytes(word(args)?),
-            token: number(args)?,
-        }),
-        "claim-by-key" => Question::Claim(ClaimByKey {
-            key: bytes(word(args)?),
-        }),
+        "owner" => Question::Owner(Owner { name: bytes(word(args)?), token: number(args)? }),
+        "claim-by-key" => Question::Claim(ClaimByKey { key: bytes(word(args)?) }),
         "changes" => {
             let bytes_max = key_number(args, "bytes")?.unwrap_or(1 << 20) as usize;
-            Question::Changes(Changes {
-                from: number(args)?,
-                bytes_max,
-            })
+            Question::Changes(Changes { from: number(args)?, bytes_max })
         }
         "stats" => Question::Stats(Stats),
         _ => return Ok(None),
@@ -422,12 +338,5 @@ fn range(args: &mut Words<'_>, limit: Option<usize>, select: fn(&str) -> Select)
     let revision = key_number(args, "revision")?.unwrap_or(0);
     let select = select(word(args)?);
     let [keys_only, count_only, descending] = flags(args, ["keys", "count", "descending"])?;
-    Ok(Range {
-        select,
-        limit: limit.unwrap_or(10_000),
-        keys_only,
-        count_only,
-        revision,
-        descending,
-    })
+    Ok(Range { select, limit: limit.unwrap_or(10_000), keys_only, count_only, revision, descending })
 }

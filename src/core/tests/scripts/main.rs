@@ -12,9 +12,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use goldenscript::Context;
-use ringfence_core::query::{
-    Changes, ClaimByKey, KeyHistory, Owner, Queue, Queues, Range, Session, Sessions, Stats,
-};
+use ringfence_core::query::{Changes, ClaimByKey, KeyHistory, Owner, Queue, Queues, Range, Session, Sessions, Stats};
 use ringfence_core::{Entry, Request, State};
 
 use crate::input::{Input, Question};
@@ -34,11 +32,7 @@ struct Runner {
 
 impl Runner {
     fn apply(&mut self, requests: Vec<Request>) -> Result<String, Box<dyn Error>> {
-        let entry = Entry {
-            clock_ms: self.clock_ms,
-            wall_ms: self.clock_ms + WALL_AHEAD_MS,
-            requests,
-        };
+        let entry = Entry { clock_ms: self.clock_ms, wall_ms: self.clock_ms + WALL_AHEAD_MS, requests };
         let outcome = self.state.apply(&entry);
         self.state.verify_invariants()?;
         Ok(output::outcome(&entry, &outcome, self.show_changes))
@@ -57,36 +51,16 @@ impl Runner {
     fn ask(&self, question: &Question) -> String {
         let state = &self.state;
         let answer = match question {
-            Question::Range(query) => state
-                .read::<Range>(query)
-                .map(|answer| output::range(query, &answer)),
-            Question::History(query) => state
-                .read::<KeyHistory>(query)
-                .map(|answer| output::history(&answer)),
-            Question::Session(query) => state
-                .read::<Session>(query)
-                .map(|answer| output::sessions(&[answer])),
-            Question::Sessions(query) => state
-                .read::<Sessions>(query)
-                .map(|answer| output::sessions(&answer)),
-            Question::Queue(query) => state
-                .read::<Queue>(query)
-                .map(|answer| output::queue(&answer)),
-            Question::Queues(query) => state
-                .read::<Queues>(query)
-                .map(|answer| output::queues(&answer)),
-            Question::Owner(query) => state
-                .read::<Owner>(query)
-                .map(|answer| output::owner(&answer)),
-            Question::Claim(query) => state
-                .read::<ClaimByKey>(query)
-                .map(|answer| output::claim_by_key(&answer)),
-            Question::Changes(query) => state
-                .read::<Changes>(query)
-                .map(|answer| output::changes(&answer)),
-            Question::Stats(query) => state
-                .read::<Stats>(query)
-                .map(|answer| output::stats(&answer)),
+            Question::Range(query) => state.read::<Range>(query).map(|answer| output::range(query, &answer)),
+            Question::History(query) => state.read::<KeyHistory>(query).map(|answer| output::history(&answer)),
+            Question::Session(query) => state.read::<Session>(query).map(|answer| output::sessions(&[answer])),
+            Question::Sessions(query) => state.read::<Sessions>(query).map(|answer| output::sessions(&answer)),
+            Question::Queue(query) => state.read::<Queue>(query).map(|answer| output::queue(&answer)),
+            Question::Queues(query) => state.read::<Queues>(query).map(|answer| output::queues(&answer)),
+            Question::Owner(query) => state.read::<Owner>(query).map(|answer| output::owner(&answer)),
+            Question::Claim(query) => state.read::<ClaimByKey>(query).map(|answer| output::claim_by_key(&answer)),
+            Question::Changes(query) => state.read::<Changes>(query).map(|answer| output::changes(&answer)),
+            Question::Stats(query) => state.read::<Stats>(query).map(|answer| output::stats(&answer)),
         };
         answer.unwrap_or_else(|refusal| output::refused(&refusal))
     }
@@ -106,11 +80,7 @@ impl Runner {
 impl goldenscript::Runner for Runner {
     type Command = goldenscript::Command;
 
-    fn run(
-        &mut self,
-        command: &goldenscript::Command,
-        _: &Context,
-    ) -> Result<String, Box<dyn Error>> {
+    fn run(&mut self, command: &goldenscript::Command, _: &Context) -> Result<String, Box<dyn Error>> {
         match input::parse(command)? {
             Input::Requests(requests) => self.requests(requests),
             Input::Ask(question) => Ok(self.ask(&question)),
@@ -142,8 +112,7 @@ impl goldenscript::Runner for Runner {
 /// Runs one script, and says what is wrong with it.
 fn run(path: &Path) -> Result<(), String> {
     let expected = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    let actual = goldenscript::generate(&mut Runner::default(), &expected)
-        .map_err(|error| error.to_string())?;
+    let actual = goldenscript::generate(&mut Runner::default(), &expected).map_err(|error| error.to_string())?;
     if actual == expected {
         return Ok(());
     }
@@ -152,14 +121,8 @@ fn run(path: &Path) -> Result<(), String> {
     }
     let mut lines = expected.lines().zip(actual.lines()).enumerate();
     let mut wrong = String::from("what comes out differs");
-    if let Some((at, (expected, actual))) = lines.find(|(_, (expected, actual))| expected != actual)
-    {
-        write!(
-            wrong,
-            " from line {}\n  expected: {expected}\n  actual:   {actual}",
-            at + 1
-        )
-        .unwrap();
+    if let Some((at, (expected, actual))) = lines.find(|(_, (expected, actual))| expected != actual) {
+        write!(wrong, " from line {}\n  expected: {expected}\n  actual:   {actual}", at + 1).unwrap();
     }
     Err(wrong)
 }
@@ -185,10 +148,7 @@ fn every_script_gives_what_it_says() {
     let mut wrong = Vec::new();
     for path in scripts(&folder) {
         if let Err(why) = run(&path) {
-            wrong.push(format!(
-                "{}: {why}",
-                path.strip_prefix(&folder).unwrap().display()
-            ));
+            wrong.push(format!("{}: {why}", path.strip_prefix(&folder).unwrap().display()));
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));

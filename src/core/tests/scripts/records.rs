@@ -19,11 +19,7 @@ fn record_line(record: &Record) -> String {
             header.format, header.revision, header.compacted, header.clock_ms, header.sequential
         ),
         Record::Version(version) if version.deleted => {
-            format!(
-                "version: {} deleted in {}",
-                text(&version.key),
-                version.mod_revision
-            )
+            format!("version: {} deleted in {}", text(&version.key), version.mod_revision)
         }
         Record::Version(version) => format!(
             "version: {} = {} in {}, created {}, version {}{}{}",
@@ -37,23 +33,11 @@ fn record_line(record: &Record) -> String {
         ),
         Record::Session(session) => format!(
             "session: {} of {}, TTL {}, deadline {}, opened at {}, sequence {}",
-            session.id.0,
-            session.owner,
-            session.ttl_ms,
-            session.deadline_ms,
-            session.opened_wall_ms,
-            session.sequence
+            session.id.0, session.owner, session.ttl_ms, session.deadline_ms, session.opened_wall_ms, session.sequence
         ),
         Record::Remembered(remembered) => {
-            let result = if remembered.result.is_ok() {
-                "a reply"
-            } else {
-                "a refusal"
-            };
-            format!(
-                "remembered: {result} to {} of session {}",
-                remembered.sequence, remembered.session.0
-            )
+            let result = if remembered.result.is_ok() { "a reply" } else { "a refusal" };
+            format!("remembered: {result} to {} of session {}", remembered.sequence, remembered.session.0)
         }
         Record::Claim(claim) => format!(
             "claim: {}, token {}, session {}, suffix {}, {:?}, attempt {}, granted at {}",

@@ -1,0 +1,19 @@
+//! Everything that needs real nodes. Run one story alone with `cargo test -p ringfence-tests --test stories faults::`.
+
+// What the service does when all is well.
+mod cli;
+mod client;
+mod elections;
+mod keys;
+mod locks;
+mod members;
+mod sessions;
+mod watches;
+
+// What it does when not.
+mod abuse;
+mod faults;
+mod preconditions;
+mod refusals;
+mod startup;
+mod stop;
