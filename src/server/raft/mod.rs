@@ -1,8 +1,8 @@
 //! Everything of raft: the log on disk, the snapshots, the peers' network. The rest of the server sees [`Node`] and the few
 //! types beside it, and none of openraft's.
 //!
-//! Read [`node`](Node) first, then [`state_machine`], [`log_store`] with its [`engine`]s, [`snapshots`], and [`network`].
-//! [`types`] fills in openraft's generics; [`codec`] is how things stand on disk and on the wire; [`runtime`] and [`watch`] are
+//! Read [`node`](Node) first, then `state_machine`, `log_store` with its [`engine`]s, `snapshots`, and `network`.
+//! `types` fills in openraft's generics; [`codec`] is how things stand on disk and on the wire; `runtime` and `watch` are
 //! what openraft runs on, in reality and in simulation.
 
 mod admin;

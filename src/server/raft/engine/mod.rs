@@ -1,6 +1,6 @@
 //! Where the log, the vote and the marks are kept: a small door with two rooms behind it, [`sled`] and [`memory`].
 //!
-//! An engine knows bytes only. What the bytes say, and their checksums, are [`super::log_store`]'s business, so that damage is
+//! An engine knows bytes only. What the bytes say, and their checksums, are the `log_store`'s business, so that damage is
 //! found alike whatever the engine.
 
 use std::{io, ops::Range};

@@ -16,7 +16,8 @@
 //! 6. *sled's own flusher is off* (`flush_every_ms(None)`): it would write at times that nobody counts.
 //!
 //! Besides: since entries lie in chunks, a cut may leave the last entry incomplete; it was never acknowledged, and [`SledEngine::open`]
-//! drops it. What was durable once and is gone is damage: see [`Witness`]. The purge mark is written, and synced, before what it covers is removed.
+//! drops it. What was durable once and is gone is damage: see the `witness`. The purge mark is written, and synced, before what it
+//! covers is removed.
 
 use std::{
     fs::{self, File},
