@@ -54,17 +54,18 @@ struct Outside {
 
 /// Whom all of these follow, as soon as it is one and the same, and not `not`.
 async fn agreed(servers: Vec<u64>, not: u64) -> Result<u64, String> {
-    until("a leader", async || {
-        let mut leaders = Vec::new();
-        for id in &servers {
-            leaders.push(status(*id).await?.leader);
-        }
-        match leaders.first() {
-            Some(Some(leader)) if *leader != not && leaders.iter().all(|other| *other == Some(*leader)) => Ok(*leader),
-            _ => Err(format!("they follow {leaders:?}")),
-        }
-    })
-    .await
+    until("a leader", || one_leader(servers.clone(), not)).await
+}
+
+async fn one_leader(servers: Vec<u64>, not: u64) -> Result<u64, String> {
+    let mut leaders = Vec::new();
+    for id in servers {
+        leaders.push(status(id).await?.leader);
+    }
+    match leaders.first() {
+        Some(Some(leader)) if *leader != not && leaders.iter().all(|other| *other == Some(*leader)) => Ok(*leader),
+        _ => Err(format!("they follow {leaders:?}")),
+    }
 }
 
 async fn before(servers: Vec<u64>) -> Result<Outside, String> {
@@ -146,26 +147,24 @@ async fn fenced(client: &Client, token: u64, value: &str) -> Result<(), String> 
 
 /// All servers have applied the same, and came to the same state.
 async fn same_state(servers: Vec<u64>) -> Result<(), String> {
-    let (index, hash) = until("the same applied index on all", async || {
-        let mut states = Vec::new();
-        for id in &servers {
-            let status = status(*id).await?;
-            states.push((status.applied_index, status.state_hash));
-        }
-        match states.first() {
-            Some(first) if states.iter().all(|other| other.0 == first.0) => {
-                if states.iter().all(|other| other == first) {
-                    Ok(Ok(*first))
-                } else {
-                    Ok(Err(format!("states differ: {states:?}")))
-                }
-            }
-            _ => Err(format!("{states:?}")),
-        }
-    })
-    .await??;
+    let states = until("the same applied index on all", || same_index(servers.clone())).await?;
+    let Some(&(index, hash)) = states.first() else { return Err("there are no servers".to_owned()) };
+    if states.iter().any(|state| *state != (index, hash)) {
+        return Err(format!("states differ after the same entries: {states:?}"));
+    }
     info!(index, hash, "same state on all");
     Ok(())
+}
+
+/// Applied index and hash of each server, once the indexes are the same.
+async fn same_index(servers: Vec<u64>) -> Result<Vec<(u64, u64)>, String> {
+    let mut states = Vec::new();
+    for id in servers {
+        let status = status(id).await?;
+        states.push((status.applied_index, status.state_hash));
+    }
+    let same = states.windows(2).all(|pair| pair[0].0 == pair[1].0);
+    if same { Ok(states) } else { Err(format!("{states:?}")) }
 }
 
 fn said(error: Error) -> String {

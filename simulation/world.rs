@@ -112,7 +112,10 @@ pub async fn status(id: u64) -> Result<MemberStatus, String> {
 ///
 /// # Errors
 /// After a minute of simulated time, with what the last look said.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T, String>) -> Result<T, String> {
+pub async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> Result<T, String>
+where
+    F: Future<Output = Result<T, String>>,
+{
     let time = madsim::time::TimeHandle::current();
     let begun = time.elapsed();
     loop {

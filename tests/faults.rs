@@ -58,7 +58,8 @@ async fn the_leader_is_paused_for_longer_than_a_session_lives() {
     let (world, load) = working().await;
     let paused = world.leader().await;
     world.node(paused).pause().await.unwrap();
-    let mut other = world.raw(world.follower().await);
+    let other = world.ids().into_iter().find(|id| *id != paused).unwrap();
+    let mut other = world.raw(other);
     // A session that is opened after the pause began and that nobody renews: when it has expired, the pause was longer
     // than its TTL.
     let witness = until("a session to be opened without the old leader", async || other.open(3000).await).await;

@@ -169,10 +169,12 @@ impl cluster_server::Cluster for Cluster {
             id => node_id(id)?,
         };
         self.admin(Admin::TransferLeader { id }).await?;
-        Ok(Response::new(v1::ClusterTransferLeaderResponse {
-            header: Some(self.headers.now(0)),
-            leader: self.node.leadership().leader.unwrap_or(0),
-        }))
+        // Who was asked for leads now, whether this member has heard of it yet or not.
+        let leader = match id {
+            0 => self.node.leadership().leader.unwrap_or(0),
+            id => id,
+        };
+        Ok(Response::new(v1::ClusterTransferLeaderResponse { header: Some(self.headers.now(0)), leader }))
     }
 }
 
