@@ -26,6 +26,14 @@ const NODE_ID_MAX: u64 = i64::MAX as u64;
 
 type Change = ChangeMembers<u64, Addresses>;
 
+/// How far a member is behind.
+struct Lag {
+    /// Entries that it lacks.
+    entries: u64,
+    /// It has acknowledged some of the log since this node leads.
+    heard_of: bool,
+}
+
 /// Changes the members.
 #[derive(Clone)]
 pub struct Administrator {
@@ -93,20 +101,22 @@ impl Administrator {
         if self.voters().contains(&id) {
             return Ok(());
         }
-        let behind = self.lag(id);
-        if behind > PROMOTION_LAG_MAX && !force {
-            return Err(AdminError::LearnerLags { id, behind, limit: PROMOTION_LAG_MAX });
+        let lag = self.lag(id);
+        // One that never answered may not exist: with its vote, a quorum could be out of reach for good.
+        if (!lag.heard_of || lag.entries > PROMOTION_LAG_MAX) && !force {
+            return Err(AdminError::LearnerLags { id, behind: lag.entries, limit: PROMOTION_LAG_MAX });
         }
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
     }
 
-    /// Entries that a member lacks.
-    fn lag(&self, id: u64) -> u64 {
+    fn lag(&self, id: u64) -> Lag {self, id: u64) -> Lag {
         let metrics = self.raft.data_metrics();
         let metrics = metrics.borrow_watched();
         let next = |last: Option<u64>| last.map_or(0, |last| last + 1);
         let matched = metrics.replication.as_ref().and_then(|replication| *replication.get(&id)?);
-        next(metrics.last_log.map(|last| last.index)).saturating_sub(next(matched.map(|matched| matched.index)))
+        let entries =
+            next(metrics.last_log.map(|last| last.index)).saturating_sub(next(matched.map(|matched| matched.index)));
+        Lag { entries, heard_of: matched.is_some() }
     }
 
     async fn remove(&self, id: u64) -> Result<(), AdminError> {

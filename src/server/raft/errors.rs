@@ -166,7 +166,9 @@ pub enum AdminError {
     #[error("not usable: {0}")]
     InvalidAddress(String),
     /// The learner is too far behind to vote.
-    #[error("node {id} lags {behind} entries behind; at most {limit} are allowed, unless the promotion is forced")]
+    #[error(
+        "node {id} lacks {behind} entries of the log; a learner must have answered, and lack at most {limit}, unless the promotion is forced"
+    )]
     LearnerLags {
         /// The learner.
         id: u64,

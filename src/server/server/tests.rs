@@ -151,6 +151,9 @@ async fn members_are_told_and_kept() {
     );
     let status = cluster.status(v1::ClusterStatusRequest::default()).await.unwrap().into_inner();
     assert!(!status.members[1].reachable && !status.members[1].error.is_empty());
+    // Its vote would put a quorum out of reach.
+    let bad = cluster.promote(v1::ClusterPromoteRequest { node_id: 2, force: false }).await.unwrap_err();
+    assert_eq!(reason(&bad), (Code::FailedPrecondition, "LEARNER_LAGS".to_owned()));
     let members = cluster.remove(v1::ClusterRemoveRequest { node_id: 2 }).await.unwrap().into_inner().members;
     assert_eq!(members.len(), 1);
     server.stop().await;
