@@ -109,7 +109,7 @@ impl Administrator {
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
     }
 
-    fn lag(&self, id: u64) -> Lag {self, id: u64) -> Lag {
+    fn lag(&self, id: u64) -> Lag {
         let metrics = self.raft.data_metrics();
         let metrics = metrics.borrow_watched();
         let next = |last: Option<u64>| last.map_or(0, |last| last + 1);
