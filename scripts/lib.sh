@@ -36,5 +36,5 @@ build_programs() {
 
 # cargo, with the sources compiled for the simulated world.
 cargo_simulated() {
-    RUSTFLAGS="--cfg madsim" RUSTDOCFLAGS="--cfg madsim" CARGO_TARGET_DIR=$target_simulated cargo "$@"
+    RUSTFLAGS="--cfg madsim" RUSTDOCFLAGS="--cfg madsim ${RUSTDOCFLAGS-}" CARGO_TARGET_DIR=$target_simulated cargo "$@"
 }
