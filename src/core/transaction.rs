@@ -1,6 +1,6 @@
 //! Transactions: compare, then do one list of operations or the other, all in one revision or not at all.
 //!
-//! All that can refuse is found by [`Step::plan`] before anything is written. That works because no key is written
+//! All that can refuse is found by [`plan`] before anything is written. That works because no key is written
 //! twice: what a plan finds out about a key still holds when its operation comes.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -80,6 +80,7 @@ impl AsyncRuntime for Runtime {
         tokio::time::sleep(duration)
     }
 
+    #[cfg_attr(madsim, allow(clippy::useless_conversion, reason = "there tokio's instant is std's"))]
     fn sleep_until(deadline: Instant) -> Self::Sleep {
         tokio::time::sleep_until(deadline.into())
     }
