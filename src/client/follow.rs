@@ -43,8 +43,8 @@ pub(crate) struct Step {
 enum Place {
     /// It begins as the options say.
     Start,
-    /// Amid a snapshot.
-    Snapshot,
+    /// Amid the snapshot of this revision.
+    Snapshot(Revision),
     /// From this revision on.
     From(Revision),
 }
@@ -122,7 +122,7 @@ impl Follower {
 
     /// Follows on one member for as long as that works.
     async fn follow_at(&mut self, address: &Address) -> Left {
-        if self.place == Place::Snapshot {
+        if matches!(self.place, Place::Snapshot(_)) {
             self.place = Place::Start;
         }
         let lane = match self.core.pool.long(address) {
@@ -167,7 +167,7 @@ impl Follower {
         let (key, range_end, prefix, _) = select(self.options.select.clone());
         let (start_revision, snapshot) = match self.place {
             Place::From(revision) => (revision, false),
-            Place::Start | Place::Snapshot => (0, self.options.snapshot),
+            Place::Start | Place::Snapshot(_) => (0, self.options.snapshot),
         };
         v1::WatchCreate {
             watch_id: 1,
@@ -219,14 +219,17 @@ impl Follower {
     fn next(&self) -> Revision {
         match self.place {
             Place::From(revision) => revision,
-            Place::Start | Place::Snapshot => 0,
+            Place::Start | Place::Snapshot(_) => 0,
         }
     }
 
     async fn snapshot(&mut self, part: v1::WatchSnapshot) -> Result<(), Left> {
         let first = match self.place {
             Place::Start => true,
-            Place::Snapshot => false,
+            // Another revision: the member began anew, since history was compacted away under the snapshot.
+            Place::Snapshot(revision) => part.revision != revision,
+            // Likewise, when this watch was read too slowly.
+            Place::From(_) if self.options.snapshot => true,
             Place::From(_) => {
                 return Err(Left::Failed(Error::Protocol {
                     message: "watch: a snapshot that was not asked for".to_owned(),
@@ -235,7 +238,7 @@ impl Follower {
         };
         self.place = match part.complete {
             true => Place::From(part.revision + 1),
-            false => Place::Snapshot,
+            false => Place::Snapshot(part.revision),
         };
         let item = WatchItem::Snapshot {
             first,
