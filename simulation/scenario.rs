@@ -2,7 +2,8 @@
 //!
 //! The other side elects, and its client writes on, under the lock that it took before. The old leader acknowledges
 //! nothing more, neither writes nor linearizable reads, and still answers who asks for what it has. When the links are
-//! mended all three come to the same state, with all that was acknowledged and nothing that was refused.
+//! mended all three come to the same state, with all that was acknowledged and nothing that was refused, and leadership can be
+//! handed back.
 
 use std::time::Duration;
 
@@ -43,6 +44,11 @@ pub async fn leader_is_cut_off() -> Result<(), String> {
     world.heal(cut_off, rest);
     info!("healed");
     world.on_client(OUTSIDE, after(outside, refused)).await?;
+    world.on_client(OUTSIDE, hand_over(all.clone(), old)).await?;
+    let last = world.on_client(ABOVE, agreed(all.clone(), new)).await?;
+    if last != old {
+        return Err(format!("leadership was handed to {old}, and {last} leads"));
+    }
     world.on_client(ABOVE, same_state(all)).await
 }
 
@@ -135,6 +141,15 @@ async fn after(outside: Outside, refused: bool) -> Result<(), String> {
         return Err("the old token still writes".to_owned());
     }
     next.release().await.map_err(said)
+}
+
+/// Leadership goes back to the old leader, at the first attempt and to nobody else.
+async fn hand_over(servers: Vec<u64>, heir: u64) -> Result<(), String> {
+    until("the heir to have the log", || same_index(servers.clone())).await?;
+    let cluster = client(&servers, DEADLINE)?.cluster();
+    let leader = cluster.transfer_leader(Some(heir)).await.map_err(said)?;
+    info!(leader, "handed over");
+    if leader == heir { Ok(()) } else { Err(format!("leadership was to go to {heir}, and {leader} has it")) }
 }
 
 async fn fenced(client: &Client, token: u64, value: &str) -> Result<(), String> {

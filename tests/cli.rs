@@ -221,7 +221,11 @@ async fn the_cluster() {
         if asked.status.success() { Ok(()) } else { Err(asked) }
     })
     .await;
-    assert_eq!(cli.object(&["cluster", "status"]).await["leader"], heir);
+    until("the members to follow it", async || {
+        let status = cli.object(&["cluster", "status"]).await;
+        if status["leader"] == heir { Ok(()) } else { Err(status) }
+    })
+    .await;
 
     world.node(heir).kill().await.unwrap();
     until("the others to elect", async || {

@@ -68,7 +68,11 @@ async fn leadership_is_handed_over_on_request() {
         Ok::<_, tonic::Status>(())
     })
     .await;
-    assert_eq!(world.leader().await, heir);
+    until("the members to follow it", async || {
+        let leader = world.leader().await;
+        if leader == heir { Ok(()) } else { Err(leader) }
+    })
+    .await;
     assert_eq!(node.get("before").await.unwrap().as_deref(), Some("x"));
     node.put("after", "x").await.unwrap();
     let nobody = node.cluster.transfer_leader(ClusterTransferLeaderRequest { node_id: 99 }).await;

@@ -188,6 +188,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
             sender: self.sender(),
             from: Some(codec::raft::vote_to(rpc.from_leader())),
             last: rpc.last_log_id().map(codec::raft::log_id_to),
+            to: *rpc.to_node_id(),
         };
         let mut client = self.client(Lane::Urgent)?;
         let answer = within(option.soft_ttl(), client.transfer_leader(Request::new(request))).await?;

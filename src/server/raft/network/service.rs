@@ -141,7 +141,7 @@ impl pb::peer_server::Peer for PeerService {
         self.check(message.sender.as_ref())?;
         let from = codec::raft::vote_from(message.from.as_ref()).map_err(|error| invalid(&error))?;
         let last = message.last.as_ref().map(codec::raft::log_id_from);
-        let request = TransferLeaderRequest::<TypeConfig>::new(from, self.node, last);
+        let request = TransferLeaderRequest::<TypeConfig>::new(from, message.to, last);
         let answer = self.raft.handle_transfer_leader(request).await.map_err(unavailable)?;
         Ok(Response::new(convert::transfer_response_to(answer)))
     }
