@@ -59,7 +59,7 @@ impl ClientBuilder {
     /// called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for an endpoint that can't be one.
+    /// [`Error::InvalidArgument`] for an endpoint that can't be one.
     pub fn build(self) -> Result<Client> {
         let mut seeds = Vec::new();
         for endpoint in &self.endpoints {
@@ -126,8 +126,8 @@ impl Client {
     /// learnt), once one of them has answered.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for an endpoint that can't be one,
-    /// [`Error::Unavailable`](crate::Error::Unavailable) if no member answers within the connect timeout.
+    /// [`Error::InvalidArgument`] for an endpoint that can't be one,
+    /// [`Error::Unavailable`] if no member answers within the connect timeout.
     pub async fn connect<E: Into<String>>(endpoints: impl IntoIterator<Item = E>) -> Result<Self> {
         let builder = Self::builder(endpoints);
         let first = builder.connect_timeout;
@@ -169,7 +169,7 @@ impl Client {
     /// Opens a session, which renews itself from then on.
     ///
     /// # Errors
-    /// Refusals `TTL_OUT_OF_RANGE`, `LIMIT_EXCEEDED`; [`Error::Unavailable`](crate::Error::Unavailable).
+    /// Refusals `TTL_OUT_OF_RANGE`, `LIMIT_EXCEEDED`; [`Error::Unavailable`].
     pub async fn open_session(&self, options: SessionOptions) -> Result<Session> {
         Session::open(self, options).await
     }
@@ -203,8 +203,8 @@ impl Client {
     /// Starts a watch, and waits until it is in place: no change that is made after this returned is missed.
     ///
     /// # Errors
-    /// [`Error::Compacted`](crate::Error::Compacted) for a past revision that is gone; refusals;
-    /// [`Error::Unavailable`](crate::Error::Unavailable).
+    /// [`Error::Compacted`] for a past revision that is gone; refusals;
+    /// [`Error::Unavailable`].
     pub async fn watch(&self, options: WatchOptions) -> Result<Watcher> {
         Watcher::start(self, options).await
     }

@@ -215,7 +215,7 @@ impl Kv {
     /// Reads one key, linearizably. Retried while the call's deadline allows.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::Error::Unavailable), [`Error::Timeout`](crate::Error::Timeout), and refusals.
+    /// [`Error::Unavailable`], [`Error::Timeout`], and refusals.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<KeyValue>> {
         Ok(self.get_with(GetOptions::key(key)).await?.kvs.pop())
     }
@@ -223,7 +223,7 @@ impl Kv {
     /// Reads keys in order.
     ///
     /// # Errors
-    /// As [`Kv::get`], and [`Error::Compacted`](crate::Error::Compacted) for a revision whose history is gone.
+    /// As [`Kv::get`], and [`Error::Compacted`] for a revision whose history is gone.
     pub async fn get_with(&self, options: GetOptions) -> Result<RangeResult> {
         let request = range_request(options);
         let plan = self.client.read("get");
@@ -237,8 +237,8 @@ impl Kv {
     /// Writes one key.
     ///
     /// # Errors
-    /// [`Error::Unknown`](crate::Error::Unknown) if it can't be known whether it was done (never with
-    /// [`Session::kv`] while the session lives); [`Error::Unavailable`](crate::Error::Unavailable) if it surely wasn't;
+    /// [`Error::Unknown`] if it can't be known whether it was done (never with
+    /// [`Session::kv`] while the session lives); [`Error::Unavailable`] if it surely wasn't;
     /// refusals.
     pub async fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<PutResult> {
         self.put_with(key, value, PutOptions::new()).await
@@ -247,7 +247,7 @@ impl Kv {
     /// Writes one key, with options.
     ///
     /// # Errors
-    /// As [`Kv::put`]; [`Error::SessionLost`](crate::Error::SessionLost) if the session it is bound to is over.
+    /// As [`Kv::put`]; [`Error::SessionLost`] if the session it is bound to is over.
     pub async fn put_with(
         &self,
         key: impl AsRef<[u8]>,
@@ -317,7 +317,7 @@ impl Kv {
     /// refused afterwards. Gives the revision of the cluster.
     ///
     /// # Errors
-    /// [`Error::Compacted`](crate::Error::Compacted) if that is compacted already; refusals.
+    /// [`Error::Compacted`] if that is compacted already; refusals.
     pub async fn compact(&self, revision: Revision) -> Result<Revision> {
         let request = v1::CompactRequest { revision };
         let plan = self.client.write("compact", Safety::Idempotent);

@@ -100,9 +100,9 @@ impl Lock {
     /// queue. Dropping the future withdraws the claim in the background.
     ///
     /// # Errors
-    /// [`Error::Timeout`](crate::Error::Timeout) if the bound of the wait has passed,
-    /// [`Error::SessionLost`](crate::Error::SessionLost) if the session ended meanwhile,
-    /// [`Error::NotHeld`](crate::Error::NotHeld) if the claim was released by force, and refusals.
+    /// [`Error::Timeout`] if the bound of the wait has passed,
+    /// [`Error::SessionLost`] if the session ended meanwhile,
+    /// [`Error::NotHeld`] if the claim was released by force, and refusals.
     pub async fn acquire(self) -> Result<LockGuard> {
         let began = Instant::now();
         let taking = match self.wait {
@@ -142,7 +142,7 @@ impl Lock {
     /// Takes the lock if it is free.
     ///
     /// # Errors
-    /// [`Error::LockHeld`](crate::Error::LockHeld) if it isn't, and as [`Lock::acquire`].
+    /// [`Error::LockHeld`] if it isn't, and as [`Lock::acquire`].
     pub async fn try_acquire(self) -> Result<LockGuard> {
         let Taking { lock, session, own, suffix } = self.taking().await?;
         let mut undone = (!own).then(|| {
@@ -302,7 +302,7 @@ impl Locks {
     /// Gives up the claim with this token for its session, and says what it was.
     ///
     /// # Errors
-    /// [`Error::NotHeld`](crate::Error::NotHeld) if there is no such claim.
+    /// [`Error::NotHeld`] if there is no such claim.
     pub async fn release(&self, name: impl AsRef<[u8]>, session: crate::SessionId, token: Token) -> Result<Claim> {
         let request = v1::LockReleaseRequest { name: copy(name), session_id: session, token, suffix: Bytes::new() };
         let plan = self.client.write("release", Safety::Idempotent).about(session, token);
@@ -313,7 +313,7 @@ impl Locks {
     /// Takes a claim away from whoever has it, and says what it was. The token makes sure that nobody else's is hit.
     ///
     /// # Errors
-    /// [`Error::NotHeld`](crate::Error::NotHeld) if there is no such claim.
+    /// [`Error::NotHeld`] if there is no such claim.
     pub async fn force_release(&self, name: impl AsRef<[u8]>, token: Token) -> Result<Claim> {
         let request = v1::LockForceReleaseRequest { name: copy(name), token };
         let plan = self.client.write("force release", Safety::Idempotent).about(0, token);

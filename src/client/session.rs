@@ -157,8 +157,8 @@ impl Session {
     /// session expires there.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](crate::Error::Unavailable), [`Error::Unknown`](crate::Error::Unknown) or
-    /// [`Error::Timeout`](crate::Error::Timeout) if the cluster could not be told.
+    /// [`Error::Unavailable`], [`Error::Unknown`] or
+    /// [`Error::Timeout`] if the cluster could not be told.
     pub async fn close(&self) -> Result<()> {
         match self.close_counting().await {
             Ok(_) | Err(Error::SessionLost { .. }) => Ok(()),

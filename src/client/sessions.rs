@@ -20,7 +20,7 @@ impl Sessions {
     /// One session and the keys bound to it.
     ///
     /// # Errors
-    /// [`Error::SessionLost`](crate::Error::SessionLost) if there is none with this id.
+    /// [`Error::SessionLost`] if there is none with this id.
     pub async fn describe(&self, id: SessionId) -> Result<SessionDescription> {
         let (consistency, min_revision) = self.client.consistency();
         let request = v1::SessionDescribeRequest { session_id: id, consistency, min_revision };
@@ -55,7 +55,7 @@ impl Sessions {
     /// Ends a session, whosever it is. Gives how many keys and claims went with it.
     ///
     /// # Errors
-    /// [`Error::SessionLost`](crate::Error::SessionLost) if there is none with this id.
+    /// [`Error::SessionLost`] if there is none with this id.
     pub async fn close(&self, id: SessionId) -> Result<u64> {
         let request = v1::SessionCloseRequest { session_id: id };
         let plan = self.client.write("close session", Safety::Idempotent).about(id, 0);
