@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::core::{Core, Plan, Safety};
+use crate::session::Session;
 use crate::types::{SessionId, Token};
 
 /// No chore is pursued longer: what it is about ends with its session, whose TTL bounds it as well.
@@ -38,6 +39,13 @@ pub(crate) enum Chore {
         suffix: Bytes,
         ttl: Duration,
     },
+}
+
+impl Chore {
+    /// Gives up the claim that `session` made, or was about to make, to `name`.
+    pub(crate) fn withdraw(name: &Bytes, session: &Session, suffix: &Bytes) -> Self {
+        Self::Withdraw { name: name.clone(), session: session.id(), suffix: suffix.clone(), ttl: session.ttl() }
+    }
 }
 
 /// Does chores until all who could hand in any are gone.

@@ -51,9 +51,7 @@ impl Cluster {
             .client
             .core()
             .call(plan, request, |channel, request| async move { ClusterClient::new(channel).members(request).await });
-        let body = answer.await?.body;
-        self.client.core().learn(body.clone());
-        Ok(members(body))
+        Ok(self.learnt(answer.await?.body))
     }
 
     /// Adds a member that receives the log and doesn't vote. The addresses are `host:port`.
@@ -70,9 +68,7 @@ impl Cluster {
         let answer = self.client.core().call(plan, request, |channel, request| async move {
             ClusterClient::new(channel).add_learner(request).await
         });
-        let body = answer.await?.body;
-        self.client.core().learn(body.clone());
-        Ok(members(body))
+        Ok(self.learnt(answer.await?.body))
     }
 
     /// Makes a learner a voter, with `force` even if it lags far behind.
@@ -86,9 +82,7 @@ impl Cluster {
             .client
             .core()
             .call(plan, request, |channel, request| async move { ClusterClient::new(channel).promote(request).await });
-        let body = answer.await?.body;
-        self.client.core().learn(body.clone());
-        Ok(members(body))
+        Ok(self.learnt(answer.await?.body))
     }
 
     /// Takes a member out.
@@ -102,9 +96,13 @@ impl Cluster {
             .client
             .core()
             .call(plan, request, |channel, request| async move { ClusterClient::new(channel).remove(request).await });
-        let body = answer.await?.body;
-        self.client.core().learn(body.clone());
-        Ok(members(body))
+        Ok(self.learnt(answer.await?.body))
+    }
+
+    /// An account of the members is of use to later calls, too.
+    fn learnt(&self, answer: v1::ClusterMembersResponse) -> Members {
+        self.client.core().learn(answer.clone());
+        members(answer)
     }
 
     /// Hands leadership to a voter, `None`: to whoever is best up to date. Gives the new leader's id.

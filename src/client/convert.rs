@@ -7,7 +7,8 @@ use ringfence_proto::v1;
 
 use crate::error::{Error, Result};
 use crate::headed::Headed as _;
-use crate::kv::{DeleteOptions, Freshness, GetOptions, PutOptions, Select};
+use crate::kv::{DeleteOptions, Freshness, GetOptions, PutOptions};
+use crate::select;
 use crate::txn::{Compare, Op, Operand, Relation, Txn};
 use crate::types::*;
 
@@ -65,18 +66,8 @@ pub(crate) fn consistency(freshness: Freshness) -> (i32, Revision) {
     }
 }
 
-/// First key, end, prefix, children.
-pub(crate) fn select(select: Select) -> (Bytes, Bytes, bool, bool) {
-    match select {
-        Select::Key(key) => (key, Bytes::new(), false, false),
-        Select::Range { start, end } => (start, end, false, false),
-        Select::Prefix(prefix) => (prefix, Bytes::new(), true, false),
-        Select::Children(path) => (path, Bytes::new(), false, true),
-    }
-}
-
 pub(crate) fn range_request(options: GetOptions) -> v1::RangeRequest {
-    let (key, range_end, prefix, children) = select(options.select);
+    let select::Wire { key, range_end, prefix, children } = options.select.into_wire();
     let (consistency, min_revision) = consistency(options.freshness);
     v1::RangeRequest {
         key,
@@ -105,7 +96,7 @@ pub(crate) fn put_request(key: Bytes, value: Bytes, options: PutOptions) -> v1::
 }
 
 pub(crate) fn delete_request(options: DeleteOptions) -> v1::DeleteRequest {
-    let (key, range_end, prefix, _) = select(options.select);
+    let select::Wire { key, range_end, prefix, .. } = options.select.into_wire();
     v1::DeleteRequest { key, range_end, prefix, prev_kv: options.prev, request_id: None }
 }
 

@@ -10,14 +10,15 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use crate::backoff::{Backoff, RetryPolicy, jitter};
+use crate::backoff::{Backoff, RetryPolicy};
+use crate::chance::{self, jitter};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::headed::Headed;
 use crate::health::Health;
 use crate::pool::Pool;
 use crate::route::{self, Address, Router, Toward};
-use crate::verdict::{Subject, Trouble, Verdict, judge};
+use crate::verdict::{NO_ANSWER, Subject, Trouble, Verdict, judge};
 
 /// How long a member may take for the first attempt of a call that may be repeated: about as long as a change of leaders
 /// takes. It doubles with each attempt up to the other: a member that hangs is left soon, one that is slow isn't given up.
@@ -118,7 +119,7 @@ struct Refresh {
 
 impl Core {
     pub(crate) fn new(seeds: Vec<Address>, connect_timeout: Duration, retry: RetryPolicy) -> Self {
-        let home = rand::random_range(0..seeds.len().max(1));
+        let home = chance::below(seeds.len());
         Self {
             pool: Pool::new(connect_timeout),
             retry,
@@ -165,11 +166,7 @@ impl Core {
                     }
                 }
                 Ok(Err(status)) => judge(&status, plan.subject),
-                Err(_) => Verdict::Unknown(Trouble {
-                    message: format!("no answer from {address} within {timeout:?}"),
-                    member_failed: true,
-                    ..Trouble::default()
-                }),
+                Err(_) => Verdict::Unknown(Trouble::member(NO_ANSWER)),
             };
             attempts.judged(&address, verdict)?;
         }
@@ -321,7 +318,7 @@ impl<'a> Attempts<'a> {
             tried: Vec::new(),
             pause: None,
             unknown: false,
-            last: "the deadline has passed".to_owned(),
+            last: format!("{}: no member was asked before the deadline", plan.what),
             last_unknown: false,
         }
     }
@@ -360,7 +357,7 @@ impl<'a> Attempts<'a> {
         tracing::debug!(call = self.plan.what, %address, unknown, message = %trouble.message, "attempt failed");
         self.core.trouble(address, &trouble);
         self.last_unknown = unknown;
-        self.last = trouble.message;
+        self.last = format!("{} at {address}: {}", self.plan.what, trouble.message);
         self.pause = self.pause.max(trouble.retry_after);
         if unknown {
             self.unknown = self.plan.safety != Safety::Read;
@@ -376,7 +373,7 @@ impl<'a> Attempts<'a> {
     }
 
     fn give_up(&self) -> Failure {
-        let message = format!("{}: {}", self.plan.what, self.last);
+        let message = self.last.clone();
         let error = if self.unknown {
             Error::Unknown { message }
         } else if self.last_unknown {

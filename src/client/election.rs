@@ -16,10 +16,11 @@ use tokio_stream::StreamExt as _;
 use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::convert::leader_view;
-use crate::core::Core;
+use crate::core::{Core, Safety};
 use crate::error::Result;
 use crate::route::{Address, Toward};
-use crate::types::{Claim, LeaderView, Token};
+use crate::txn::copy;
+use crate::types::{Claim, LeaderView, SessionId, Token};
 use crate::verdict::{Subject, Trouble, Verdict, judge};
 
 /// How long a member may take until it observes.
@@ -58,6 +59,22 @@ impl Election {
             Observing { core: self.client.core().clone(), name: self.name.clone(), views: sender, last: None };
         tokio::spawn(observing.run());
         Observer { views }
+    }
+
+    /// Changes the value that observers see, for the leader: `token` is its claim's, and `session` made it.
+    ///
+    /// # Errors
+    /// [`Error::NotHeld`](crate::Error::NotHeld) if the claim is gone, waits, or is another session's;
+    /// [`Error::SessionLost`](crate::Error::SessionLost); refusal `LIMIT_EXCEEDED`.
+    pub async fn proclaim(&self, session: SessionId, token: Token, value: impl AsRef<[u8]>) -> Result<()> {
+        let request =
+            v1::ElectionProclaimRequest { name: self.name.clone(), session_id: session, token, value: copy(value) };
+        let plan = self.client.write("proclaim", Safety::Idempotent).about(session, token);
+        let answer = self.client.core().call(plan, request, |channel, request| async move {
+            ElectionClient::new(channel).proclaim(request).await
+        });
+        answer.await?;
+        Ok(())
     }
 
     /// Takes the claim with this token out of the election, whosever it is: a forced resignation.
@@ -148,7 +165,7 @@ impl Observing {
         let mut answers = match timeout(START_TIMEOUT, client.observe(request)).await {
             Ok(Ok(answers)) => answers.into_inner(),
             Ok(Err(status)) => return never_began(judge(&status, Subject::default())),
-            Err(_) => return Verdict::NotDone(failed("no stream for an observer in time")),
+            Err(_) => return Verdict::NotDone(Trouble::member("no stream for an observer in time")),
         };
         let core = Arc::clone(&self.core);
         let out_of_touch = core.out_of_touch(address);
@@ -158,7 +175,7 @@ impl Observing {
             let answer = tokio::select! {
                 biased;
                 answer = answers.next() => answer,
-                () = &mut out_of_touch => return Verdict::Unknown(failed("out of touch")),
+                () = &mut out_of_touch => return Verdict::Unknown(Trouble::member("out of touch")),
             };
             let verdict = match answer {
                 Some(Ok(answer)) => match self.core.heard(address, &answer) {
@@ -170,7 +187,7 @@ impl Observing {
                     Err(error) => Verdict::Final(error),
                 },
                 Some(Err(status)) => judge(&status, Subject::default()),
-                None => Verdict::Unknown(failed("the stream of an observer ended")),
+                None => Verdict::Unknown(Trouble::member("the stream of an observer ended")),
             };
             return match began {
                 true => verdict,
@@ -201,8 +218,4 @@ fn never_began(verdict: Verdict) -> Verdict {
         Verdict::Unknown(trouble) => Verdict::NotDone(trouble),
         other => other,
     }
-}
-
-fn failed(message: &str) -> Trouble {
-    Trouble { message: message.to_owned(), member_failed: true, ..Trouble::default() }
 }

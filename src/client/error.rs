@@ -1,6 +1,6 @@
 //! What can go wrong, worded by what the caller can do about it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::types::{Revision, SessionId, Token};
 
@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// No member could be reached in time, or none of them knows a leader. The request was surely not done: try again
     /// later.
-    #[error("the cluster is not available: {message}")]
+    #[error("the cluster is not available, try again later: {message}")]
     Unavailable {
         /// What was seen last.
         message: String,
@@ -21,14 +21,14 @@ pub enum Error {
     /// The connection or the deadline broke after a write was sent: it may have been done, may be done yet, or never.
     /// Look at the state before repeating it, or write through [`Session::kv`](crate::Session::kv), where a retry has
     /// one effect.
-    #[error("it is not known whether the write was done: {message}")]
+    #[error("it is not known whether the write was done, look before repeating it: {message}")]
     Unknown {
         /// What was seen last.
         message: String,
     },
     /// The deadline of the call, or the bound of a wait, has passed. A wait's claim was withdrawn. Nothing was changed
     /// for good: try again, with more time.
-    #[error("out of time: {message}")]
+    #[error("out of time, try again or allow more: {message}")]
     Timeout {
         /// What was waited for.
         message: String,
@@ -55,14 +55,17 @@ pub enum Error {
         message: String,
     },
     /// The revision was compacted away: start from the present state, or from `compacted` + 1.
-    #[error("history up to revision {compacted} was compacted away")]
+    #[error("history up to revision {compacted} was compacted away, start from the present state")]
     Compacted {
         /// Up to here history is gone.
         compacted: Revision,
     },
     /// This watch was read too slowly, and history was compacted away under it: events between `next` and `compacted`
     /// are lost to it. Start from the present state.
-    #[error("the watch was too slow: it needed revision {next}, and history up to {compacted} was compacted away")]
+    #[error(
+        "the watch was too slow: it needed revision {next}, and history up to {compacted} was compacted away, \
+             start from the present state"
+    )]
     TooSlow {
         /// The next revision that it would have delivered.
         next: Revision,
@@ -77,7 +80,7 @@ pub enum Error {
         /// For people.
         message: String,
         /// For programs, such as `limit` and `actual`.
-        metadata: HashMap<String, String>,
+        metadata: BTreeMap<String, String>,
     },
     /// The thing that was asked was closed by its owner: a session, a latch, a watcher.
     #[error("closed")]

@@ -17,10 +17,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::backoff::Backoff;
-use crate::convert::{event, key_value, millis, select};
+use crate::convert::{event, key_value, millis};
 use crate::core::{Core, MESSAGE_BYTES_MAX};
 use crate::error::{Error, Result};
 use crate::route::{Address, Toward};
+use crate::select;
 use crate::types::Revision;
 use crate::verdict::{Subject, Trouble, Verdict, judge};
 use crate::watch::{WatchItem, WatchOptions};
@@ -140,7 +141,7 @@ impl Follower {
         let mut answers = match timeout(START_TIMEOUT, client.watch(ReceiverStream::new(requests))).await {
             Ok(Ok(answers)) => answers.into_inner(),
             Ok(Err(status)) => return left(&status),
-            Err(_) => return Left::Broken(failed("no stream for a watch in time")),
+            Err(_) => return Left::Broken(Trouble::member("no stream for a watch in time")),
         };
         let core = Arc::clone(&self.core);
         let out_of_touch = core.out_of_touch(address);
@@ -153,8 +154,8 @@ impl Follower {
                     Ok(answer) => answer,
                     Err(left) => return left,
                 },
-                () = &mut out_of_touch => return Left::Broken(failed("out of touch")),
-                () = sleep(silence_max) => return Left::Broken(failed("silence")),
+                () = &mut out_of_touch => return Left::Broken(Trouble::member("out of touch")),
+                () = sleep(silence_max) => return Left::Broken(Trouble::member("silence")),
             };
             silence_max = self.progress_interval() * 3 + Duration::from_secs(2);
             if let Err(left) = self.take(address, answer).await {
@@ -164,7 +165,7 @@ impl Follower {
     }
 
     fn create(&self) -> v1::WatchCreate {
-        let (key, range_end, prefix, _) = select(self.options.select.clone());
+        let select::Wire { key, range_end, prefix, .. } = self.options.select.clone().into_wire();
         let (start_revision, snapshot) = match self.place {
             Place::From(revision) => (revision, false),
             Place::Start | Place::Snapshot(_) => (0, self.options.snapshot),
@@ -285,7 +286,7 @@ impl Follower {
                 message: canceled.message,
                 metadata: Default::default(),
             }),
-            Reason::Unavailable | Reason::Requested => Left::Broken(failed(canceled.message)),
+            Reason::Unavailable | Reason::Requested => Left::Broken(Trouble::member(canceled.message)),
         }
     }
 
@@ -300,7 +301,7 @@ async fn next(answers: &mut Streaming<v1::WatchResponse>) -> Result<v1::WatchRes
     match answers.next().await {
         Some(Ok(answer)) => Ok(answer),
         Some(Err(status)) => Err(left(&status)),
-        None => Err(Left::Broken(failed("the stream of a watch ended"))),
+        None => Err(Left::Broken(Trouble::member("the stream of a watch ended"))),
     }
 }
 
@@ -309,8 +310,4 @@ fn left(status: &tonic::Status) -> Left {
         Verdict::NotDone(trouble) | Verdict::Unknown(trouble) => Left::Broken(trouble),
         Verdict::Final(error) => Left::Failed(error),
     }
-}
-
-fn failed(message: impl Into<String>) -> Trouble {
-    Trouble { message: message.into(), member_failed: true, ..Trouble::default() }
 }

@@ -5,7 +5,7 @@
 //! share the answers. A member counts as out of touch only if another one isn't: while nobody leads, nobody moves, and
 //! waits keep their places.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use ringfence_proto::v1;
 use tokio::time::Instant;
 
-use crate::backoff::jitter;
+use crate::chance::jitter;
 use crate::core::Core;
 use crate::route::Address;
 
@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_millis(1500);
 
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    known: Mutex<HashMap<Address, (Instant, bool)>>,
+    known: Mutex<BTreeMap<Address, (Instant, bool)>>,
     /// One question at a time.
     asking: tokio::sync::Mutex<()>,
 }

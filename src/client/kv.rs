@@ -1,6 +1,5 @@
 //! Keys: reading, writing, transactions.
 
-use bytes::Bytes;
 use ringfence_proto::v1;
 use ringfence_proto::v1::kv_client::KvClient;
 use tonic::transport::Channel;
@@ -13,18 +12,10 @@ use crate::convert::{
 use crate::core::{Failure, MESSAGE_BYTES_MAX, Plan, Safety};
 use crate::error::{Error, Result};
 use crate::headed::Headed as _;
+use crate::select::Select;
 use crate::session::{Number, Session};
 use crate::txn::{Txn, copy};
 use crate::types::{DeleteResult, History, KeyValue, PutResult, RangeResult, Revision, SessionId, TxnResult};
-
-/// Which keys.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Select {
-    Key(Bytes),
-    Range { start: Bytes, end: Bytes },
-    Prefix(Bytes),
-    Children(Bytes),
-}
 
 /// How fresh a read must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -68,23 +59,23 @@ impl GetOptions {
 
     /// One key.
     pub fn key(key: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Key(copy(key)))
+        Self::new(Select::key(key))
     }
 
     /// All keys from `start` on and below `end`.
     pub fn range(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Range { start: copy(start), end: copy(end) })
+        Self::new(Select::range(start, end))
     }
 
     /// All keys that begin so; empty: all keys.
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Prefix(copy(prefix)))
+        Self::new(Select::prefix(prefix))
     }
 
     /// The direct children of a path (`path/name`, no further `/`); deeper keys give one entry for the child, without
     /// a value.
     pub fn children(path: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Children(copy(path)))
+        Self::new(Select::children(path))
     }
 
     /// At most so many entries, 1 to 10000, which is also the default.
@@ -180,19 +171,23 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
+    fn new(select: Select) -> Self {
+        Self { select, prev: false }
+    }
+
     /// One key.
     pub fn key(key: impl AsRef<[u8]>) -> Self {
-        Self { select: Select::Key(copy(key)), prev: false }
+        Self::new(Select::key(key))
     }
 
     /// All keys from `start` on and below `end`; at most 10000.
     pub fn range(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Self {
-        Self { select: Select::Range { start: copy(start), end: copy(end) }, prev: false }
+        Self::new(Select::range(start, end))
     }
 
     /// All keys that begin so; not empty; at most 10000.
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
-        Self { select: Select::Prefix(copy(prefix)), prev: false }
+        Self::new(Select::prefix(prefix))
     }
 
     /// Answers with what was deleted.

@@ -14,7 +14,6 @@ use crate::backoff::Backoff;
 use crate::cell::Cell;
 use crate::client::Client;
 use crate::convert::claim_in;
-use crate::core::Safety;
 use crate::error::{Error, Result};
 use crate::guard::gone;
 use crate::session::{Session, SessionOptions};
@@ -190,18 +189,8 @@ impl LeaderLatch {
         let Standing::Leading { session, claim } = self.shared.standing.get() else {
             return Err(Error::NotHeld { token: 0, message: "this candidate doesn't lead".to_owned() });
         };
-        let request = v1::ElectionProclaimRequest {
-            name: self.shared.name.clone(),
-            session_id: session.id(),
-            token: claim.token,
-            value: value.clone(),
-        };
-        let client = &self.shared.client;
-        let plan = client.write("proclaim", Safety::Idempotent).about(session.id(), claim.token);
-        let answer = client.core().call(plan, request, |channel, request| async move {
-            ElectionClient::new(channel).proclaim(request).await
-        });
-        answer.await?;
+        let election = self.shared.client.election(&self.shared.name);
+        election.proclaim(session.id(), claim.token, &value).await?;
         *self.shared.value.lock() = value;
         Ok(())
     }

@@ -46,6 +46,7 @@
 
 mod backoff;
 mod cell;
+mod chance;
 mod chores;
 mod client;
 mod clock;
@@ -65,6 +66,7 @@ mod lock;
 mod pool;
 mod renewer;
 mod route;
+mod select;
 mod session;
 mod sessions;
 mod txn;

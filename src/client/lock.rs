@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use crate::chance;
 use crate::chores::Chore;
 use crate::client::{Client, Undone};
 use crate::convert::{claim, claim_in, lock_mode};
@@ -145,14 +146,7 @@ impl Lock {
     /// [`Error::LockHeld`] if it isn't, and as [`Lock::acquire`].
     pub async fn try_acquire(self) -> Result<LockGuard> {
         let Taking { lock, session, own, suffix } = self.taking().await?;
-        let mut undone = (!own).then(|| {
-            lock.client.leave(Chore::Withdraw {
-                name: lock.name.clone(),
-                session: session.id(),
-                suffix: suffix.clone(),
-                ttl: session.ttl(),
-            })
-        });
+        let mut undone = (!own).then(|| lock.client.leave(Chore::withdraw(&lock.name, &session, &suffix)));
         let (mode, permits) = lock_mode(lock.mode);
         let request = v1::LockTryAcquireRequest {
             name: lock.name.clone(),
@@ -196,7 +190,7 @@ impl Lock {
         };
         let suffix = match own {
             true => Bytes::new(),
-            false => Bytes::from(format!("{:016x}", rand::random::<u64>())),
+            false => Bytes::from(format!("{:016x}", chance::number())),
         };
         Ok(Taking { lock: self, session, own, suffix })
     }

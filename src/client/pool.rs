@@ -4,7 +4,7 @@
 //! of their own, a bounded number on each: a server bounds the streams of a connection, and a stream that isn't read
 //! takes a part of its connection's window. So neither can keep a short call or a renewal waiting.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,7 +31,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Pool {
     connect_timeout: Duration,
-    members: Mutex<HashMap<Address, Connections>>,
+    members: Mutex<BTreeMap<Address, Connections>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Drop for Place {
 
 impl Pool {
     pub(crate) fn new(connect_timeout: Duration) -> Self {
-        Self { connect_timeout, members: Mutex::new(HashMap::new()) }
+        Self { connect_timeout, members: Mutex::new(BTreeMap::new()) }
     }
 
     /// The connection for short calls. It connects when it is first used, and again when it broke.

@@ -186,17 +186,17 @@ impl Renewer {
                 answer = answers.message() => match answer {
                     Ok(Some(answer)) => {
                         if let Err(error) = self.core.heard(address, &answer) {
-                            return Left::Broken(failed(error.to_string()));
+                            return Left::Broken(Trouble::member(error.to_string()));
                         }
                         self.answered(answer);
                     }
-                    Ok(None) => return Left::Broken(failed("the stream of renewals ended")),
+                    Ok(None) => return Left::Broken(Trouble::member("the stream of renewals ended")),
                     Err(status) => return Left::Broken(trouble_of(&status)),
                 },
                 () = sleep_until(wake) => {
                     let now = Instant::now();
                     if self.pending.values().any(|pending| pending.answer_by <= now) {
-                        return Left::Broken(failed("a renewal was not answered in time"));
+                        return Left::Broken(Trouble::member("a renewal was not answered in time"));
                     }
                     self.send_due(&sender);
                 }
@@ -209,7 +209,7 @@ impl Renewer {
         address: &Address,
         requests: mpsc::Receiver<v1::SessionRenewRequest>,
     ) -> Result<Streaming<v1::SessionRenewResponse>, Trouble> {
-        let channel = self.core.pool.short(address).map_err(|error| failed(error.to_string()))?;
+        let channel = self.core.pool.short(address).map_err(|error| Trouble::member(error.to_string()))?;
         let mut client = v1::session_client::SessionClient::new(channel);
         let time = self
             .pending
@@ -220,7 +220,7 @@ impl Renewer {
         match timeout(time, client.renew(ReceiverStream::new(requests))).await {
             Ok(Ok(answers)) => Ok(answers.into_inner()),
             Ok(Err(status)) => Err(trouble_of(&status)),
-            Err(_) => Err(failed("no stream for renewals in time")),
+            Err(_) => Err(Trouble::member("no stream for renewals in time")),
         }
     }
 
@@ -297,13 +297,9 @@ impl Renewer {
     }
 }
 
-fn failed(message: impl Into<String>) -> Trouble {
-    Trouble { message: message.into(), member_failed: true, ..Trouble::default() }
-}
-
 fn trouble_of(status: &tonic::Status) -> Trouble {
     match judge(status, Subject::default()) {
         Verdict::NotDone(trouble) | Verdict::Unknown(trouble) => trouble,
-        Verdict::Final(error) => failed(error.to_string()),
+        Verdict::Final(error) => Trouble::member(error.to_string()),
     }
 }

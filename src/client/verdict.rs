@@ -1,6 +1,6 @@
 //! What a failed attempt means: surely not done, perhaps done, or a final answer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -42,16 +42,26 @@ pub(crate) struct Trouble {
     pub(crate) retry_after: Option<Duration>,
 }
 
+impl Trouble {
+    /// The member failed.
+    pub(crate) fn member(message: impl Into<String>) -> Self {
+        Self { message: message.into(), member_failed: true, ..Self::default() }
+    }
+}
+
+/// Of an attempt whose time is over; the same whether the transport noticed first or the call itself.
+pub(crate) const NO_ANSWER: &str = "no answer in time";
+
 /// Judges a status.
 pub(crate) fn judge(status: &Status, subject: Subject) -> Verdict {
     let info = status.get_details_error_info().filter(|info| info.domain == ringfence_proto::ERROR_DOMAIN);
     match info {
-        Some(info) => judge_reason(status, info.reason, info.metadata, subject),
+        Some(info) => judge_reason(status, info.reason, info.metadata.into_iter().collect(), subject),
         None => judge_code(status),
     }
 }
 
-fn judge_reason(status: &Status, reason: String, metadata: HashMap<String, String>, subject: Subject) -> Verdict {
+fn judge_reason(status: &Status, reason: String, metadata: BTreeMap<String, String>, subject: Subject) -> Verdict {
     let message = status.message().to_owned();
     let number = |key: &str| metadata.get(key).and_then(|text| text.parse::<u64>().ok());
     let trouble = |no_leader, member_failed| Trouble {
@@ -77,12 +87,10 @@ fn judge_reason(status: &Status, reason: String, metadata: HashMap<String, Strin
 }
 
 fn judge_code(status: &Status) -> Verdict {
-    let message = match status.source() {
-        Some(source) => format!("{}: {}", status.message(), root(source)),
-        None => status.message().to_owned(),
-    };
-    let trouble = Trouble { message: message.clone(), member_failed: true, ..Trouble::default() };
-    if never_connected(status) {
+    let connected = !never_connected(status);
+    let message = words(status, connected);
+    let trouble = Trouble::member(message.clone());
+    if !connected {
         return Verdict::NotDone(trouble);
     }
     match status.code() {
@@ -96,11 +104,28 @@ fn judge_code(status: &Status) -> Verdict {
         | Code::OutOfRange => Verdict::Final(Error::Refused {
             reason: code_name(status.code()).to_owned(),
             message,
-            metadata: HashMap::new(),
+            metadata: BTreeMap::new(),
         }),
         _ => Verdict::Unknown(trouble),
     }
 }
+
+/// What the transport says, for people. It tends to say the same at each link of a chain of sources: the last one, which
+/// knows what happened, is enough.
+fn words(status: &Status, connected: bool) -> String {
+    let cause = status.source().map(|source| root(source).to_string());
+    let timed_out = status.code() == Code::DeadlineExceeded || status.message() == TIMEOUT_EXPIRED;
+    match cause {
+        _ if timed_out => NO_ANSWER.to_owned(),
+        Some(cause) if !connected => format!("no connection: {cause}"),
+        None if !connected => "no connection".to_owned(),
+        Some(cause) if !status.message().contains(&cause) => format!("{}: {cause}", status.message()),
+        _ => status.message().to_owned(),
+    }
+}
+
+/// What tonic says of a call whose time is over, under the code of a cancelled one.
+const TIMEOUT_EXPIRED: &str = "Timeout expired";
 
 /// The request was never sent, since no connection could be made.
 #[cfg(not(madsim))]
@@ -147,7 +172,7 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     fn status(code: Code, reason: &str, metadata: &[(&str, &str)]) -> Status {
-        let metadata: HashMap<String, String> =
+        let metadata: std::collections::HashMap<String, String> =
             metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let details = ErrorDetails::with_error_info(reason, ringfence_proto::ERROR_DOMAIN, metadata);
         Status::with_error_details(code, "said so", details)
@@ -179,6 +204,34 @@ mod tests {
     }
 
     #[test]
+    fn what_the_transport_repeats_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Link(&'static str, #[source] Option<Box<Link>>);
+        let chain = |links: &[&'static str]| {
+            let link = |inner: Option<Box<Link>>, words: &&'static str| Some(Box::new(Link(words, inner)));
+            links.iter().rev().fold(None, link).map(|outer| -> Box<dyn std::error::Error + Send + Sync> { outer })
+        };
+        let told = |code, message: &str, links: &[&'static str]| {
+            let mut status = Status::new(code, message);
+            if let Some(source) = chain(links) {
+                status.set_source(std::sync::Arc::from(source));
+            }
+            match judge(&status, subject()) {
+                Verdict::Unknown(trouble) => Error::Timeout { message: trouble.message }.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let expired = told(Code::Cancelled, "Timeout expired", &["Timeout expired"]);
+        assert_eq!(expired, "out of time, try again or allow more: no answer in time");
+        assert_eq!(told(Code::DeadlineExceeded, "deadline", &[]), expired);
+        let broken = told(Code::Unknown, "transport error", &["transport error", "connection error", "broken pipe"]);
+        assert_eq!(broken, "out of time, try again or allow more: transport error: broken pipe");
+        let nested = told(Code::Unknown, "h2: broken pipe", &["h2: broken pipe", "broken pipe"]);
+        assert_eq!(nested, "out of time, try again or allow more: h2: broken pipe");
+    }
+
+    #[test]
     fn refusals_become_what_the_caller_can_do() {
         let expect = |reason: &str, metadata: &[(&str, &str)], error: Error| {
             let verdict = judge(&status(Code::FailedPrecondition, reason, metadata), subject());
@@ -195,7 +248,7 @@ mod tests {
             Error::Refused {
                 reason: "LIMIT_EXCEEDED".into(),
                 message: "said so".into(),
-                metadata: HashMap::from([("limit".into(), "5".into())]),
+                metadata: BTreeMap::from([("limit".into(), "5".into())]),
             },
         );
     }

@@ -135,11 +135,7 @@ impl Wait<'_> {
                 }
                 Some(ended) = open.next() => ended,
                 () = &mut out_of_touch => {
-                    core.trouble(address, &Trouble {
-                        message: "out of touch".to_owned(),
-                        member_failed: true,
-                        ..Trouble::default()
-                    });
+                    core.trouble(address, &Trouble::member("out of touch"));
                     return Turn::AskAgain;
                 }
                 () = at(deadline) => return Turn::Failed(self.timed_out()),
@@ -173,12 +169,7 @@ impl Wait<'_> {
 
     /// A chore that gives up the claim, for when the wait is.
     pub(crate) fn withdrawal(&self, name: &Bytes, suffix: &Bytes) -> Chore {
-        Chore::Withdraw {
-            name: name.clone(),
-            session: self.session.id(),
-            suffix: suffix.clone(),
-            ttl: self.session.ttl(),
-        }
+        Chore::withdraw(name, self.session, suffix)
     }
 }
 

@@ -11,8 +11,7 @@ use tokio::time::Instant;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::follow::{Follower, Step};
-use crate::kv::Select;
-use crate::txn::copy;
+use crate::select::Select;
 use crate::types::{Event, KeyValue, Revision};
 
 /// Items that wait to be read. Beyond it the stream isn't read, and the server waits.
@@ -37,17 +36,17 @@ impl WatchOptions {
 
     /// One key.
     pub fn key(key: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Key(copy(key)))
+        Self::new(Select::key(key))
     }
 
     /// All keys from `start` on and below `end`.
     pub fn range(start: impl AsRef<[u8]>, end: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Range { start: copy(start), end: copy(end) })
+        Self::new(Select::range(start, end))
     }
 
     /// All keys that begin so; empty: all keys.
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
-        Self::new(Select::Prefix(copy(prefix)))
+        Self::new(Select::prefix(prefix))
     }
 
     /// From this revision on, past ones included; 0, the default, from the next change on.
