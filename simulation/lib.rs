@@ -4,11 +4,18 @@
 //! the programs, compiled with `--cfg madsim`. Everything that can vary comes from a seed, so that what happened once
 //! happens again: the same seed gives the same trace, in another process too, and a failure is found by its seed alone.
 //!
+//! - [`history`]: what happened, as the checkers read it.
+//! - [`checkers`]: what is promised, one promise a file.
+//! - [`schedule`]: the faults of a run, made up front from the seed.
 //! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
 //! - [`scenario`]: what happens in it: the leader is cut off from the others, and later comes back.
 //! - [`trace`]: everything that anybody said, with the moment by the simulated clock, and its hash.
 //!
 //! Without `--cfg madsim` there is nothing here; the program `simulation` says how to run it then.
+
+pub mod checkers;
+pub mod history;
+pub mod schedule;
 
 #[cfg(madsim)]
 pub mod scenario;
