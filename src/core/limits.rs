@@ -42,3 +42,10 @@ pub const SESSION_KEYS_MAX: usize = 10_000;
 pub const EXPIRIES_PER_ENTRY_MAX: usize = 256;
 /// Replies that a session's retry table keeps.
 pub const RETRY_REPLIES_MAX: usize = 64;
+/// Bytes of the replies that a session's retry table keeps: room for one value of the largest size, so that a retry of a put or of
+/// a deletion finds its answer, and for as many small ones as there can be. Without a bound one session could hold a hundred times
+/// as much in every member's memory. What is over it is given up, oldest first, and remembered as done:
+/// [`crate::Refusal::ReplyNotKept`].
+pub const RETRY_BYTES_MAX: usize = VALUE_BYTES_MAX + 512 * 1024;
+/// Replies up to this are never given up: all of them together are less than what [`RETRY_BYTES_MAX`] has beside the value.
+pub const RETRY_REPLY_BYTES_SMALL: usize = 4 * 1024;

@@ -49,12 +49,15 @@ pub enum Refusal {
     /// Another session has this id.
     #[error("session {0} exists already")]
     SessionExists(SessionId),
-    /// The revision was compacted away.
-    #[error("revision {requested} was compacted away; {compacted} and older are gone")]
+    /// The revision was compacted away. The keys as they were at the compacted revision itself can still be read; the changes
+    /// that made it what it is are gone.
+    #[error(
+        "revision {requested} was compacted away; keys can be read as of {compacted} or later, and changes after {compacted}"
+    )]
     RevisionCompacted {
         /// What was asked for.
         requested: Revision,
-        /// Up to here all is compacted.
+        /// Keys as they were before it, and changes up to it, are gone.
         compacted: Revision,
     },
     /// The revision doesn't exist yet.
@@ -106,6 +109,17 @@ pub enum Refusal {
         sequence: u64,
         /// The oldest remembered.
         oldest: u64,
+    },
+    /// This is a retry of a request that was done, and whose reply was too large to be kept: see
+    /// [`crate::limits::RETRY_BYTES_MAX`]. Nothing is done again.
+    #[error(
+        "the request was done, once, and the state was at revision {revision} after it; its reply was too large to be kept"
+    )]
+    ReplyNotKept {
+        /// The state's revision after the request, the one that it made if it changed anything; 0 if the reply didn't tell.
+        revision: Revision,
+        /// All comparisons held, if it was a transaction; true otherwise.
+        succeeded: bool,
     },
     /// The sequence number was used by another request.
     #[error("sequence {sequence} was used by another request")]

@@ -131,6 +131,7 @@ impl Sessions {
             if session.deadline_ms > clock_ms.saturating_add(session.ttl_ms) {
                 return Err(format!("session {id} would live longer than its TTL"));
             }
+            session.retries.verify().map_err(|broken| format!("session {id}: {broken}"))?;
             *ttls.entry(session.ttl_ms).or_insert(0) += 1;
         }
         if self.deadlines.len() != self.len() || ttls != self.ttls {

@@ -71,6 +71,7 @@ pub fn refused(refusal: Refusal) -> Status {
         Refusal::LockHeld { owner, token } => fault.with("owner", owner).with("token", token),
         Refusal::PermitsMismatch { expected, actual } => fault.with("limit", expected).with("actual", actual),
         Refusal::SequenceTooOld { oldest, .. } => fault.with("oldest", oldest),
+        Refusal::ReplyNotKept { revision, succeeded } => fault.with("revision", revision).with("succeeded", succeeded),
         _ => fault,
     }
     .status()
@@ -110,6 +111,7 @@ fn kind(refusal: &Refusal) -> (Code, &'static str) {
         Refusal::NotOwner(_) => (Code::FailedPrecondition, "NOT_OWNER"),
         Refusal::SequenceTooOld { .. } => (Code::FailedPrecondition, "SEQUENCE_TOO_OLD"),
         Refusal::SequenceReused { .. } => (Code::FailedPrecondition, "SEQUENCE_REUSED"),
+        Refusal::ReplyNotKept { .. } => (Code::FailedPrecondition, "REPLY_NOT_KEPT"),
     }
 }
 

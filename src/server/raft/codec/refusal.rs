@@ -41,6 +41,9 @@ pub(super) fn refusal_to(refusal: &Refusal) -> pb::Refusal {
             Message::SequenceTooOld(pb::SequenceTooOld { sequence: *sequence, oldest: *oldest })
         }
         Refusal::SequenceReused { sequence } => Message::SequenceReused(*sequence),
+        Refusal::ReplyNotKept { revision, succeeded } => {
+            Message::ReplyNotKept(pb::ReplyNotKept { revision: *revision, succeeded: *succeeded })
+        }
     };
     pb::Refusal { refusal: Some(refusal) }
 }
@@ -79,5 +82,6 @@ pub(super) fn refusal_from(message: pb::Refusal) -> Result<Refusal, DecodeError>
         Message::NotOwner(why) => Refusal::NotOwner(why),
         Message::SequenceTooOld(old) => Refusal::SequenceTooOld { sequence: old.sequence, oldest: old.oldest },
         Message::SequenceReused(sequence) => Refusal::SequenceReused { sequence },
+        Message::ReplyNotKept(done) => Refusal::ReplyNotKept { revision: done.revision, succeeded: done.succeeded },
     })
 }

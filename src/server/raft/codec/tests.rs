@@ -147,6 +147,7 @@ fn results() -> Vec<Result<Reply, Refusal>> {
         Err(Refusal::NotOwner(text())),
         Err(Refusal::SequenceTooOld { sequence: 1, oldest: 2 }),
         Err(Refusal::SequenceReused { sequence: 3 }),
+        Err(Refusal::ReplyNotKept { revision: 4, succeeded: true }),
     ]
 }
 
