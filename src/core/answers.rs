@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::check::{check_key, check_limit};
+use crate::check::{check_key, check_limit, check_name};
 use crate::command::SessionId;
 use crate::keyspace::view;
 use crate::limits::HISTORY_VERSIONS_MAX;
@@ -63,13 +63,15 @@ impl Query for Queue {
     type Answer = QueueAnswer;
 
     fn answer(&self, state: &State) -> Result<QueueAnswer, Refusal> {
+        check_name(&self.name)?;
         let Some(queue) = state.queues.get(&self.name) else {
             return Ok(QueueAnswer::default());
         };
         let claim = |(token, _)| state.claim_view(&self.name, token);
         Ok(QueueAnswer {
-            owners: queue.iter().take(queue.owners()).filter_map(claim).collect(),
+            owners: queue.iter().take(queue.owners().min(self.limit)).filter_map(claim).collect(),
             waiters: queue.waiters().take(self.limit).filter_map(claim).collect(),
+            owning: queue.owners() as u64,
             waiting: queue.waiting() as u64,
         })
     }
@@ -101,6 +103,7 @@ impl Query for Owner {
     type Answer = OwnerAnswer;
 
     fn answer(&self, state: &State) -> Result<OwnerAnswer, Refusal> {
+        check_name(&self.name)?;
         let queue = state.queues.get(&self.name);
         Ok(OwnerAnswer {
             owner: queue.is_some_and(|queue| queue.is_owner(self.token)),

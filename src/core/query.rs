@@ -105,22 +105,24 @@ pub struct SessionView {
     pub keys: Vec<Bytes>,
 }
 
-/// A queue's owners and waiters.
+/// A queue's owners and waiters. Refused with [`Refusal::InvalidName`] or [`Refusal::LimitExceeded`] where the name can't be one.
 #[derive(Clone, Debug)]
 pub struct Queue {
     /// Its name.
     pub name: Bytes,
-    /// Most waiters in the answer.
+    /// Most owners in the answer, and most waiters: a shared lock has as many owners as there are readers.
     pub limit: usize,
 }
 
 /// Answers [`Queue`]. Empty if nobody claims the name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueAnswer {
-    /// Oldest first.
+    /// Oldest first, as many as the limit lets through.
     pub owners: Vec<ClaimView>,
-    /// In the order in which they will be granted.
+    /// In the order in which they will be granted, as many as the limit lets through.
     pub waiters: Vec<ClaimView>,
+    /// All owners.
+    pub owning: u64,
     /// All waiters.
     pub waiting: u64,
 }
@@ -149,7 +151,7 @@ pub struct QueueSummary {
     pub waiting: u64,
 }
 
-/// Is this token a current owner? Answer: [`OwnerAnswer`].
+/// Is this token a current owner? Answer: [`OwnerAnswer`]. Refused as [`Queue`] where the name can't be one.
 #[derive(Clone, Debug)]
 pub struct Owner {
     /// Name of the queue.

@@ -142,7 +142,7 @@ impl election_server::Election for Election {
         let query = query(request.into_inner().name);
         let parts = self.parts.clone();
         parts.fresh(Freshness::Linearizable).await?;
-        // A name that can't be one is refused here.
+        // A name that can't be one is refused here, and not as the first word on the stream.
         parts.headers.read(&query).map_err(refused)?;
         let (sender, receiver) = mpsc::channel(OBSERVE_BUFFER);
         tokio::spawn(async move {

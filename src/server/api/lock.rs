@@ -15,7 +15,7 @@ use super::{
     waiting::acquire,
 };
 
-/// Waiters, or names, in one answer.
+/// Owners, waiters, or names, in one answer.
 const PAGE_MAX: usize = 1000;
 
 /// The service.
@@ -55,15 +55,7 @@ impl lock_server::Lock for Lock {
     ) -> Result<Response<v1::LockAcquireResponse>, Status> {
         let request = request.into_inner();
         let patience = wait(request.wait_ms)?;
-        let claim = Claim {
-            session: session_id(request.session_id)?,
-            mode: mode(request.mode, request.permits)?,
-            name: request.name,
-            suffix: request.suffix,
-            value: request.value,
-            attempt: attempt(request.attempt),
-            only_if_free: false,
-        };
+        let claim = claim(request, false)?;
         acquire(&self.parts, claim, patience).await.map(|view| self.acquired(view))
     }
 
@@ -71,16 +63,10 @@ impl lock_server::Lock for Lock {
         &self,
         request: Request<v1::LockTryAcquireRequest>,
     ) -> Result<Response<v1::LockAcquireResponse>, Status> {
-        let request = request.into_inner();
-        let claim = Claim {
-            session: session_id(request.session_id)?,
-            mode: mode(request.mode, request.permits)?,
-            name: request.name,
-            suffix: request.suffix,
-            value: request.value,
-            attempt: attempt(request.attempt),
-            only_if_free: true,
-        };
+        let v1::LockTryAcquireRequest { name, session_id, suffix, mode, permits, value, attempt } =
+            request.into_inner();
+        let request = v1::LockAcquireRequest { name, session_id, suffix, mode, permits, value, attempt, wait_ms: 0 };
+        let claim = claim(request, true)?;
         acquire(&self.parts, claim, None).await.map(|view| self.acquired(view))
     }
 
@@ -125,6 +111,7 @@ impl lock_server::Lock for Lock {
             owners: answer.owners.into_iter().map(convert::claim).collect(),
             waiters: answer.waiters.into_iter().map(convert::claim).collect(),
             waiting: answer.waiting,
+            owner_count: answer.owning,
         }))
     }
 
@@ -151,6 +138,19 @@ impl lock_server::Lock for Lock {
         let v1::LockForceReleaseRequest { name, token } = request.into_inner();
         self.released(Command::ForceRelease { name, token }).await
     }
+}
+
+/// The claim that is asked for; how long it may wait is another matter.
+fn claim(request: v1::LockAcquireRequest, only_if_free: bool) -> Result<Claim, Status> {
+    Ok(Claim {
+        session: session_id(request.session_id)?,
+        mode: mode(request.mode, request.permits)?,
+        name: request.name,
+        suffix: request.suffix,
+        value: request.value,
+        attempt: attempt(request.attempt),
+        only_if_free,
+    })
 }
 
 fn summary(queue: QueueSummary) -> v1::LockSummary {

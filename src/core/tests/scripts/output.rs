@@ -198,6 +198,9 @@ pub fn queue(answer: &QueueAnswer) -> String {
         let granted = if view.owner { format!(", granted at {}", view.granted_wall_ms) } else { String::new() };
         line(&mut out, &format!("{} (claimed at {}{granted})", claim(view), view.claimed_wall_ms));
     }
+    if answer.owners.len() as u64 != answer.owning {
+        line(&mut out, &format!("{} own it", answer.owning));
+    }
     if answer.waiters.len() as u64 != answer.waiting {
         line(&mut out, &format!("{} wait", answer.waiting));
     }
