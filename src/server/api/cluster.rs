@@ -16,7 +16,7 @@ use crate::{
     account::{account, member},
     config::address,
     limits::{ADMIN_TIMEOUT, STATUS_TIMEOUT},
-    raft::{Admin, AdminError, Member, Node},
+    raft::{Admin, AdminDone, AdminError, Member, Node},
     reader::Reader,
     replica::Replica,
 };
@@ -58,7 +58,7 @@ impl Cluster {
 
     /// Has the leader do it, wherever that is. What was surely not done, because somebody else leads by now or because another
     /// change is under way, is tried again within [`ADMIN_PATIENCE`].
-    async fn admin(&self, admin: Admin) -> Result<(), Status> {
+    async fn admin(&self, admin: Admin) -> Result<AdminDone, Status> {
         let give_up = Instant::now() + ADMIN_PATIENCE;
         let mut hint = None;
         loop {
@@ -71,7 +71,7 @@ impl Cluster {
                 Err(AdminError::NotLeader { leader: None })
             };
             let error = match done {
-                Ok(()) => return Ok(()),
+                Ok(done) => return Ok(done),
                 Err(error @ (AdminError::NotLeader { .. } | AdminError::Busy)) => error,
                 Err(error) => return Err(admin_error(error)),
             };
@@ -168,12 +168,10 @@ impl cluster_server::Cluster for Cluster {
             0 => 0,
             id => node_id(id)?,
         };
-        self.admin(Admin::TransferLeader { id }).await?;
-        // Who was asked for leads now, whether this member has heard of it yet or not.
-        let leader = match id {
-            0 => self.node.leadership().leader.unwrap_or(0),
-            id => id,
-        };
+        let done = self.admin(Admin::TransferLeader { id }).await?;
+        // The member that led before says who leads now; this one may not have heard of it yet. One of an earlier version says nothing,
+        // but it is done only if the one that was asked for leads.
+        let leader = done.leader.unwrap_or(id);
         Ok(Response::new(v1::ClusterTransferLeaderResponse { header: Some(self.headers.now(0)), leader }))
     }
 }

@@ -13,7 +13,7 @@ use openraft::{
 use openraft_rt::{AsyncRuntime, WatchReceiver};
 
 use super::{
-    Admin, AdminError, Member,
+    Admin, AdminDone, AdminError, Member,
     runtime::Runtime,
     types::{Addresses, Raft, TypeConfig},
 };
@@ -50,17 +50,18 @@ impl Administrator {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn admin(&self, admin: Admin) -> Result<(), AdminError> {
+    pub async fn admin(&self, admin: Admin) -> Result<AdminDone, AdminError> {
         if self.stopping.is_stopping() {
             return Err(AdminError::Stopped);
         }
         self.expect_leader()?;
         match admin {
-            Admin::AddLearner(member) => self.add_learner(member).await,
-            Admin::Promote { id, force } => self.promote(id, force).await,
-            Admin::Remove { id } => self.remove(id).await,
-            Admin::TransferLeader { id } => self.transfer(id).await,
+            Admin::AddLearner(member) => self.add_learner(member).await?,
+            Admin::Promote { id, force } => self.promote(id, force).await?,
+            Admin::Remove { id } => self.remove(id).await?,
+            Admin::TransferLeader { id } => return self.transfer(id).await,
         }
+        Ok(AdminDone::default())
     }
 
     fn expect_leader(&self) -> Result<(), AdminError> {
@@ -142,7 +143,8 @@ impl Administrator {
         }
     }
 
-    async fn transfer(&self, id: u64) -> Result<(), AdminError> {
+    /// Gives who leads then: this node has learned it, and whoever asked it may not have.
+    async fn transfer(&self, id: u64) -> Result<AdminDone, AdminError> {
         let me = *self.raft.node_id();
         let target = match id {
             0 => self.best_voter().ok_or(AdminError::LastVoter(me))?,
@@ -151,11 +153,11 @@ impl Administrator {
             id => id,
         };
         if target == me {
-            return Ok(());
+            return Ok(AdminDone { leader: Some(me) });
         }
         self.raft.trigger().transfer_leader(target).await.map_err(|_| AdminError::Stopped)?;
         match Runtime::timeout(self.timeout, self.led_by_another(me)).await {
-            Ok(Some(leader)) if leader == target || id == 0 => Ok(()),
+            Ok(Some(leader)) if leader == target || id == 0 => Ok(AdminDone { leader: Some(leader) }),
             Ok(Some(leader)) => Err(AdminError::Unknown(format!("node {leader} leads now"))),
             Ok(None) => Err(AdminError::Stopped),
             Err(_) => Err(AdminError::Unknown(format!("node {target} did not take over in time"))),

@@ -29,7 +29,7 @@ pub use errors::{AdminError, BootstrapError, ForwardError, ProposeError, ReadInd
 pub use forwards::Forwards;
 pub use node::Node;
 pub use settings::{DataPlace, NodeSettings};
-pub use views::{Admin, Leadership, Member, NodeStatus, Proposed};
+pub use views::{Admin, AdminDone, Leadership, Member, NodeStatus, Proposed};
 
 #[cfg(all(test, not(madsim)))]
 mod tests;

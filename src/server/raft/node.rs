@@ -13,7 +13,7 @@ use ringfence_core::{Entry, Refusal, Reply, Request};
 use ringfence_proto::v1;
 
 use super::{
-    Admin, AdminError, BootstrapError, ForwardError, Forwards, Leadership, Member, NodeSettings, NodeStatus,
+    Admin, AdminDone, AdminError, BootstrapError, ForwardError, Forwards, Leadership, Member, NodeSettings, NodeStatus,
     ProposeError, Proposed, ReadIndexError, StartError,
     admin::{Administrator, check_member},
     disk,
@@ -226,7 +226,7 @@ impl Node {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn forward_admin(&self, to: u64, admin: Admin, deadline: Duration) -> Result<(), AdminError> {
+    pub async fn forward_admin(&self, to: u64, admin: Admin, deadline: Duration) -> Result<AdminDone, AdminError> {
         let address = self.address(to).map_err(|error| AdminError::Unreachable(error.to_string()))?;
         self.forwarder(to, &address, deadline).admin(admin).await
     }
@@ -314,7 +314,7 @@ impl Node {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn admin(&self, admin: Admin) -> Result<(), AdminError> {
+    pub async fn admin(&self, admin: Admin) -> Result<AdminDone, AdminError> {
         self.inner.administrator.admin(admin).await
     }
 

@@ -83,3 +83,11 @@ pub enum Admin {
         id: u64,
     },
 }
+
+/// A change that is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AdminDone {
+    /// After a transfer of leadership: who leads, as the member that led before learned it. `None` after every other change, and from a
+    /// member of an earlier version.
+    pub leader: Option<u64>,
+}

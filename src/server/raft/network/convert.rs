@@ -7,7 +7,7 @@ use openraft::raft::{
 use ringfence_proto::{peer as pb, storage};
 
 use crate::raft::{
-    Admin, AdminError, Member,
+    Admin, AdminDone, AdminError, Member,
     codec::{
         DecodeError,
         raft::{log_id_from, log_id_to, record_from, record_to, vote_from, vote_to},
@@ -179,10 +179,11 @@ pub fn admin_from(message: pb::admin_request::Admin) -> Admin {
 }
 
 /// How a change of the members ended.
-pub fn admin_response_to(result: Result<(), AdminError>) -> pb::AdminResponse {
+pub fn admin_response_to(result: Result<AdminDone, AdminError>) -> pb::AdminResponse {
     use pb::admin_response::Result as Message;
+    let leader = result.as_ref().ok().and_then(|done| done.leader).unwrap_or(0);
     let result = match result {
-        Ok(()) => Message::Done(storage::Blank {}),
+        Ok(AdminDone { .. }) => Message::Done(storage::Blank {}),
         Err(AdminError::NotLeader { leader }) => Message::NotLeader(not_leader_to(leader)),
         Err(AdminError::MemberExists(id)) => Message::MemberExists(id),
         Err(AdminError::MemberUnknown(id)) => Message::MemberUnknown(id),
@@ -196,17 +197,17 @@ pub fn admin_response_to(result: Result<(), AdminError>) -> pb::AdminResponse {
         Err(AdminError::Unknown(why) | AdminError::Unreachable(why)) => Message::Unknown(why),
         Err(AdminError::Stopped) => Message::Stopped(storage::Blank {}),
     };
-    pb::AdminResponse { result: Some(result) }
+    pb::AdminResponse { result: Some(result), leader }
 }
 
 /// How a change of the members ended.
 ///
 /// # Errors
 /// As it ended; [`AdminError::Unknown`] if the message doesn't say.
-pub fn admin_response_from(message: pb::AdminResponse) -> Result<(), AdminError> {
+pub fn admin_response_from(message: pb::AdminResponse) -> Result<AdminDone, AdminError> {
     use pb::admin_response::Result as Message;
     match message.result {
-        Some(Message::Done(_)) => Ok(()),
+        Some(Message::Done(_)) => Ok(AdminDone { leader: (message.leader != 0).then_some(message.leader) }),
         Some(Message::NotLeader(not)) => Err(AdminError::NotLeader { leader: not_leader_from(&not) }),
         Some(Message::MemberExists(id)) => Err(AdminError::MemberExists(id)),
         Some(Message::MemberUnknown(id)) => Err(AdminError::MemberUnknown(id)),

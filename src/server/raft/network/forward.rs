@@ -11,7 +11,7 @@ use super::{
     convert,
     pool::{Lane, Pool, surely_not_sent},
 };
-use crate::raft::{Admin, AdminError, ForwardError, codec, runtime::Runtime};
+use crate::raft::{Admin, AdminDone, AdminError, ForwardError, codec, runtime::Runtime};
 
 /// One member, and how it is reached.
 pub struct Forwarder<'a> {
@@ -91,7 +91,7 @@ impl Forwarder<'_> {
     ///
     /// # Errors
     /// See [`AdminError`].
-    pub async fn admin(&self, admin: Admin) -> Result<(), AdminError> {
+    pub async fn admin(&self, admin: Admin) -> Result<AdminDone, AdminError> {
         let request = pb::AdminRequest { sender: self.sender(), admin: Some(convert::admin_to(admin)) };
         let mut client = self.client().map_err(admin_error)?;
         let answer = self.within(client.admin(tonic::Request::new(request))).await.map_err(admin_error)?;

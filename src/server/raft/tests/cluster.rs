@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::harness::{Disks, PATIENCE, Plan, applied, hash, leader, propose, put, until, value};
-use crate::raft::{Admin, AdminError, ForwardError, Member, ProposeError};
+use crate::raft::{Admin, AdminDone, AdminError, ForwardError, Member, ProposeError};
 
 async fn same_everywhere(nodes: &[super::harness::Running], index: u64) {
     for running in nodes {
@@ -146,13 +146,33 @@ async fn members_come_and_go_and_lead() {
     admin(Admin::Promote { id: 4, force: true }).await.unwrap();
     assert!(nodes[at].node.members().iter().all(|member| member.voter));
 
-    admin(Admin::TransferLeader { id: 4 }).await.unwrap();
+    let done = admin(Admin::TransferLeader { id: 4 }).await.unwrap();
+    assert_eq!(done.leader, Some(4));
     until("the new member leads", || nodes[3].node.leadership().is_me).await;
     assert_eq!(admin(Admin::Remove { id: 4 }).await, Err(AdminError::NotLeader { leader: Some(4) }));
     let forwarded = nodes[at].node.forward_admin(4, Admin::Remove { id: at as u64 + 1 }, PATIENCE).await;
-    assert_eq!(forwarded, Ok(()));
+    assert_eq!(forwarded, Ok(AdminDone::default()));
     assert_eq!(nodes[3].node.members().len(), 3);
 
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_to_anyone_says_who_leads() {
+    let plan = Plan::new(3, Disks::memory(3));
+    let nodes = plan.start_cluster().await;
+    propose(&nodes, vec![put("a", "1")]).await;
+    let at = leader(&nodes).await;
+    let leads = nodes[at].node.status().id;
+    // Asked through a follower, which may hear of the new leader later than it gets the answer.
+    let follower = &nodes[(at + 1) % 3];
+    until("the follower knows the leader", || follower.node.leadership().leader == Some(leads)).await;
+    let done = follower.node.forward_admin(leads, Admin::TransferLeader { id: 0 }, PATIENCE).await.unwrap();
+    let heir = done.leader.expect("it doesn't say who leads");
+    assert_ne!(heir, leads);
+    until("the heir leads", || nodes[heir as usize - 1].node.leadership().is_me).await;
     for running in nodes {
         running.stop().await;
     }
