@@ -72,7 +72,7 @@ pub enum Command {
     /// Fenced locks: run a command under one, acquire, try, show, list, validate, release.
     #[command(subcommand)]
     Lock(lock::LockCommand),
-    /// Elections: run a command as the leader, ask for the leader, observe, resign.
+    /// Elections: run a command as the leader, ask for the leader, observe, proclaim, resign.
     #[command(subcommand)]
     Elect(elect::ElectCommand),
     /// Sessions, the proofs of being alive: list, show, close.
@@ -107,12 +107,19 @@ pub struct ReadArgs {
     pub min_revision: Option<u64>,
 }
 
-/// How a claim is made and held; of locks and elections alike.
-#[derive(Debug, Clone, Args)]
-pub struct HoldArgs {
+/// How long a claim outlives its holder.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct TtlArgs {
     /// Time after which the cluster frees what a dead `ringfence` held; 500ms to 1day.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub ttl: Duration,
+}
+
+/// How a claim is made and held; of locks and elections alike.
+#[derive(Debug, Clone, Args)]
+pub struct HoldArgs {
+    #[command(flatten)]
+    pub ttl: TtlArgs,
     /// Longest wait for the grant; 0s tries once. Without it the wait has no end.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub wait: Option<Duration>,

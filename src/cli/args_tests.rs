@@ -39,7 +39,7 @@ fn options_may_stand_anywhere_before_the_command() {
     assert!(cli.global.json);
     assert_eq!(cli.global.endpoints.0, ["http://a:1", "http://b:2"]);
     let Command::Lock(lock::LockCommand::Run(run)) = cli.command else { panic!("is lock run") };
-    assert_eq!((run.hold.ttl, run.hold.wait), (Duration::from_secs(5), Some(Duration::from_secs(90))));
+    assert_eq!((run.hold.ttl.ttl, run.hold.wait), (Duration::from_secs(5), Some(Duration::from_secs(90))));
     assert_eq!(run.run.command, ["sh", "-c", "--json"]);
 }
 
@@ -55,6 +55,8 @@ fn what_contradicts_itself_is_refused() {
         ("ringfence lock run x --ttl 10 -- true", ValueValidation),
         ("ringfence lock acquire x --detach --stdin", ArgumentConflict),
         ("ringfence elect run x -- true", MissingRequiredArgument),
+        ("ringfence elect proclaim x --session 1f", MissingRequiredArgument),
+        ("ringfence elect resign x --force", MissingRequiredArgument),
         ("ringfence watch x --from 0", ValueValidation),
         ("ringfence watch x --from 1 --snapshot", ArgumentConflict),
         ("ringfence kv put k v --holds lock", ValueValidation),

@@ -51,7 +51,8 @@ fn die_with(parent: u32) -> Result<(), Failure> {
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| Failure::io("prctl", &error.into()))?;
     // The parent may have died before the kernel was asked.
     if std::os::unix::process::parent_id() != parent {
-        return Err(Failure::new(exit::LOST, "PARENT_GONE", "ringfence was killed before the command started"));
+        return Err(Failure::new(exit::LOST, "PARENT_GONE", "ringfence was killed before the command started")
+            .next("run it again; the command was not started"));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::args::{Global, ReadArgs};
 use crate::endpoints::Endpoints;
 use crate::exit;
 use crate::failure::Failure;
+use crate::next_step::next_step;
 use crate::output::Output;
 
 /// The result of a command: its exit code, or why it failed.
@@ -58,7 +59,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Unavailable { .. } | Error::Timeout { .. } => exit::UNAVAILABLE,
-            Error::Unknown { .. } => exit::UNKNOWN,
+            Error::Unknown { .. } | Error::AnswerLost { .. } => exit::UNKNOWN,
             Error::SessionLost { .. } | Error::NotHeld { .. } => exit::NO,
             Error::LockHeld { .. } => exit::NOT_GRANTED,
             Error::InvalidArgument { .. } => exit::USAGE,
@@ -69,48 +70,8 @@ impl From<Error> for Failure {
             Error::Refused { message, .. } => message.clone(),
             other => other.to_string(),
         };
-        let failure = Self::new(code, &error.kind().to_uppercase(), message);
-        match next_step(&error) {
-            Some(next) => failure.next(next),
-            None => failure,
-        }
+        Self::new(code, &error.kind().to_uppercase(), message).next(next_step(&error))
     }
-}
-
-/// What people can do about an error.
-fn next_step(error: &Error) -> Option<&'static str> {
-    Some(match error {
-        Error::Unavailable { .. } => {
-            "is a server running there? `ringfenced --dev` starts one for trying, --endpoints names another, and \
-             `ringfence cluster status` shows who answers"
-        }
-        Error::Timeout { .. } => "try again, or give it more time with --timeout",
-        Error::Unknown { .. } => "look whether it was done before repeating it",
-        Error::SessionLost { .. } => "`ringfence session list` shows the sessions that live",
-        Error::NotHeld { .. } => "`ringfence lock show NAME` shows who holds it now",
-        Error::LockHeld { .. } => "wait for it with --wait, or look who holds it with `ringfence lock show NAME`",
-        Error::Compacted { .. } | Error::TooSlow { .. } => {
-            "start from the present state: `ringfence watch --snapshot`, or read without --revision"
-        }
-        Error::Refused { reason, .. } => return refusal_step(reason),
-        _ => return None,
-    })
-}
-
-fn refusal_step(reason: &str) -> Option<&'static str> {
-    Some(match reason {
-        "KEY_IS_CLAIM" => "change it through `ringfence lock` or `ringfence elect`",
-        "PERMITS_MISMATCH" => "all who use the name must give the same --permits",
-        "REVISION_FUTURE" => "`ringfence cluster status` shows the newest revision",
-        "MEMBER_UNKNOWN" => "`ringfence cluster members` lists the members",
-        "MEMBER_EXISTS" => "give the new member a node id that this cluster never had",
-        "LEARNER_LAGS" => "wait until `ringfence cluster status` shows that it has caught up, or use --force",
-        "TTL_OUT_OF_RANGE" => "give a --ttl from 500ms to 1day",
-        "INVALID_NAME" => {
-            "a name is 1 to 1024 bytes of text without control characters, and neither begins nor ends with /"
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
-//! Elections: run a command as the leader, ask for the leader, observe, resign.
+//! Elections: run a command as the leader, ask for the leader, observe, proclaim, resign.
 
 use std::os::unix::ffi::OsStrExt;
 
 use ringfence_client::{LeaderView, LockMode};
 
 use crate::args::ReadArgs;
-use crate::args::elect::{ElectCommand, ElectRunArgs};
+use crate::args::elect::{ElectCommand, ElectRunArgs, ProclaimArgs};
+use crate::args::lock::ClaimArgs;
 use crate::context::{Context, Done};
 use crate::exit;
 use crate::failure::Failure;
 use crate::hold::{self, Noun, Request};
 use crate::lock;
-use crate::output::{Object, escape, reader_gone};
+use crate::output::{Object, escape, reader_gone, session_hex};
 use crate::shapes;
 
 /// Does one of the commands.
@@ -20,6 +21,7 @@ pub async fn run(context: &Context, command: ElectCommand) -> Done {
         ElectCommand::Run(args) => run_as_leader(context, args).await,
         ElectCommand::Leader { name, read } => leader(context, &name, read).await,
         ElectCommand::Observe { name, count } => observe(context, &name, count).await,
+        ElectCommand::Proclaim(args) => proclaim(context, args).await,
         ElectCommand::Resign(args) => lock::release(context, args).await,
     }
 }
@@ -30,7 +32,7 @@ async fn run_as_leader(context: &Context, args: ElectRunArgs) -> Done {
         name: &args.name,
         mode: LockMode::Exclusive,
         value: args.value.as_bytes(),
-        ttl: args.hold.ttl,
+        ttl: args.hold.ttl.ttl,
         wait: args.hold.wait,
         purpose: hold::purpose(&args.run),
     };
@@ -57,6 +59,27 @@ async fn leader(context: &Context, name: &str, read: ReadArgs) -> Done {
     };
     context.output.bytes(&claim.value)?;
     context.output.line("")?;
+    Ok(exit::DONE)
+}
+
+async fn proclaim(context: &Context, args: ProclaimArgs) -> Done {
+    let ClaimArgs { name, token, session } = args.claim;
+    let Some(session) = session else {
+        return Err(Failure::usage("say whose leadership it is")
+            .next("give --session ID, which `ringfence lock show NAME` shows; within `elect run` it is known"));
+    };
+    // The oldest claim of the session is the one that leads, if any does.
+    let token = match token {
+        Some(token) => token,
+        None => lock::claims_of(context, &name, session).await?.first().map_or(0, |claim| claim.token),
+    };
+    let value = args.value.as_bytes();
+    context.client.election(&name).proclaim(session, token, value).await?;
+    let object = || {
+        let object = Object::new().field("name", name.as_str()).field("token", token);
+        object.field("session", session_hex(session)).bytes("value", value)
+    };
+    context.output.either(object, || format!("proclaimed {}, token {token}", escape(value)))?;
     Ok(exit::DONE)
 }
 

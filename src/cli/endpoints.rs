@@ -14,39 +14,40 @@ pub enum EndpointsError {
     #[error("no member is named; write for example 10.0.0.1:7601,10.0.0.2:7601")]
     Empty,
     /// The scheme is none that the client speaks.
-    #[error("`{0}` has a scheme that isn't http or https")]
+    #[error("`{0}` has a scheme that isn't http; write for example http://db1:7601 or db1:7601")]
     Scheme(String),
     /// Host or port is missing or wrong.
     #[error("`{0}` is not host:port; write for example 10.0.0.1:7601, [::1]:7601 or http://db1:7601")]
     Address(String),
 }
 
-/// Reads `http://a:1,b:2,3`: URLs, host:port (then http), or a port alone, which belongs to the host before it.
+/// Reads `http://a:1,b:2,3`: URLs, host:port, or a port alone, which belongs to the host before it.
 pub fn parse(text: &str) -> Result<Endpoints, EndpointsError> {
     let mut urls: Vec<String> = Vec::new();
-    let mut before = ("http".to_owned(), "127.0.0.1".to_owned());
+    let mut before = "127.0.0.1".to_owned();
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let (scheme, host, port) = one(item, &before)?;
-        let url = format!("{scheme}://{host}:{port}");
+        let (host, port) = one(item, &before)?;
+        let url = format!("http://{host}:{port}");
         if !urls.contains(&url) {
             urls.push(url);
         }
-        before = (scheme, host);
+        before = host;
     }
     if urls.is_empty() { Err(EndpointsError::Empty) } else { Ok(Endpoints(urls)) }
 }
 
-fn one(item: &str, before: &(String, String)) -> Result<(String, String, u16), EndpointsError> {
+/// Host and port of one item; `before` is the host of the item before it.
+fn one(item: &str, before: &str) -> Result<(String, u16), EndpointsError> {
     let wrong = || EndpointsError::Address(item.to_owned());
     let port_of = |text: &str| match text.parse::<u16>() {
         Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
         _ => Err(wrong()),
     };
     if item.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok((before.0.clone(), before.1.clone(), port_of(item)?));
+        return Ok((before.to_owned(), port_of(item)?));
     }
     let (scheme, rest) = item.split_once("://").unwrap_or(("http", item));
-    if scheme != "http" && scheme != "https" {
+    if scheme != "http" {
         return Err(EndpointsError::Scheme(item.to_owned()));
     }
     let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':').ok_or_else(wrong)?;
@@ -55,7 +56,7 @@ fn one(item: &str, before: &(String, String)) -> Result<(String, String, u16), E
     if !(bracketed || plain) {
         return Err(wrong());
     }
-    Ok((scheme.to_owned(), host.to_owned(), port_of(port)?))
+    Ok((host.to_owned(), port_of(port)?))
 }
 
 #[cfg(test)]
@@ -74,7 +75,7 @@ mod tests {
     #[test]
     fn scheme_and_host_may_be_left_out() {
         assert_eq!(urls("db1:7601, db2:7601,"), ["http://db1:7601", "http://db2:7601"]);
-        assert_eq!(urls("https://db1:1,2"), ["https://db1:1", "https://db1:2"]);
+        assert_eq!(urls("http://db1:1,2"), ["http://db1:1", "http://db1:2"]);
         assert_eq!(urls("7601"), ["http://127.0.0.1:7601"]);
         assert_eq!(urls("[::1]:7601/"), ["http://[::1]:7601"]);
         assert_eq!(urls("a:1,a:1"), ["http://a:1"], "one member once");
@@ -83,7 +84,9 @@ mod tests {
     #[test]
     fn what_is_no_member_is_refused() {
         assert_eq!(parse(" , "), Err(EndpointsError::Empty));
-        assert_eq!(parse("ftp://a:1"), Err(EndpointsError::Scheme("ftp://a:1".to_owned())));
+        for scheme in ["ftp://a:1", "https://a:1"] {
+            assert_eq!(parse(scheme), Err(EndpointsError::Scheme(scheme.to_owned())));
+        }
         for wrong in
             ["db1", "db1:", "db1:0", "db1:70000", ":7601", "a:b:1", "::1:7601", "http://a:1/path", "a:+1", "u@a:1"]
         {

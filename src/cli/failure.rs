@@ -12,13 +12,13 @@ pub struct Failure {
     /// One line.
     pub message: String,
     /// What the reader can do now.
-    pub next: Option<String>,
+    pub next: String,
 }
 
 impl Failure {
-    /// A failure with this exit code, stable name and message.
+    /// A failure with this exit code, stable name and message, and the next step that fits the code.
     pub fn new(code: u8, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.to_owned(), message: message.into(), next: None }
+        Self { code, reason: reason.to_owned(), message: message.into(), next: usual_step(code).to_owned() }
     }
 
     /// The command line or the input is wrong.
@@ -36,9 +36,9 @@ impl Failure {
         Self::new(exit::IO, "IO", format!("{what}: {error}"))
     }
 
-    /// The same with the next step.
+    /// The same with a next step that fits better.
     pub fn next(mut self, next: impl Into<String>) -> Self {
-        self.next = Some(next.into());
+        self.next = next.into();
         self
     }
 
@@ -53,6 +53,16 @@ impl Failure {
             return Self::new(exit::DONE, CLOSED_OUTPUT, "standard output was closed");
         }
         Self::io("standard output", error)
+    }
+}
+
+/// What can be done where nothing more is known than the exit code.
+fn usual_step(code: u8) -> &'static str {
+    match code {
+        exit::USAGE => "`ringfence help NOUN VERB` shows the forms, with examples",
+        exit::IO => "check that the file or the pipe is there, may be used, and has room",
+        exit::INTERNAL => "please report it, with the command and what `ringfence cluster status` prints",
+        _ => "`ringfence cluster status` shows how the cluster is, `ringfence exit-codes` what the exit code means",
     }
 }
 

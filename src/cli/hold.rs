@@ -154,6 +154,7 @@ fn not_granted(request: &Request<'_>, error: Error) -> Failure {
 fn interrupted(request: &Request<'_>, signal: Signal) -> Failure {
     let message = format!("{signal} while waiting for {}; the claim is withdrawn", request.noun.words(request.name));
     Failure::new(exit_code(signal as i32), "INTERRUPTED", message)
+        .next("run it again to wait again, at the end of the queue")
 }
 
 /// Host, process and purpose, cut to what a session's description takes.

@@ -199,7 +199,9 @@ async fn txn(context: &Context, args: TxnArgs) -> Done {
             .map_err(|error| Failure::usage(error.to_string()).next("`ringfence help kv txn` shows the forms"))?
     } else {
         let text = read(context.output, args.file.as_deref().unwrap_or(Path::new("-")))?;
-        let text = String::from_utf8(text).map_err(|_| Failure::usage("the transaction is not UTF-8"))?;
+        let text = String::from_utf8(text).map_err(|_| {
+            Failure::usage("the transaction is not UTF-8").next("write such bytes as `key_base64`, `value_base64`")
+        })?;
         txn_json::txn(&text).map_err(|error| Failure::usage(error.to_string()).next("docs/cli.md shows the form"))?
     };
     let result = context.client.kv().txn(txn).await?;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use ringfence_client::{Claim, LockDescription, LockMode, LockSummary};
 
 use crate::args::ReadArgs;
-use crate::args::lock::{KeepArgs, LockAcquireArgs, LockCommand, LockRunArgs, LockTryArgs, ModeArgs, ReleaseArgs};
+use crate::args::lock::{
+    ClaimArgs, KeepArgs, LockAcquireArgs, LockCommand, LockRunArgs, LockTryArgs, ModeArgs, ReleaseArgs,
+};
 use crate::context::{Context, Done};
 use crate::exit;
 use crate::failure::Failure;
@@ -23,7 +25,7 @@ pub async fn run(context: &Context, command: LockCommand) -> Done {
         LockCommand::Run(args) => run_under(context, args).await,
         LockCommand::Acquire(args) => acquire(context, args).await,
         LockCommand::Try(LockTryArgs { name, ttl, mode, keep }) => {
-            let request = request(&name, &mode, ttl, Some(Duration::ZERO), "lock try".to_owned());
+            let request = request(&name, &mode, ttl.ttl, Some(Duration::ZERO), "lock try".to_owned());
             keep_lock(context, &request, keep).await
         }
         LockCommand::Show { name, limit, read } => show(context, &name, limit, read).await,
@@ -49,12 +51,12 @@ fn request<'a>(
 }
 
 async fn run_under(context: &Context, args: LockRunArgs) -> Done {
-    let request = request(&args.name, &args.mode, args.hold.ttl, args.hold.wait, hold::purpose(&args.run));
+    let request = request(&args.name, &args.mode, args.hold.ttl.ttl, args.hold.wait, hold::purpose(&args.run));
     hold::run_command(context, &request, &args.run, "RINGFENCE_LOCK").await
 }
 
 async fn acquire(context: &Context, args: LockAcquireArgs) -> Done {
-    let request = request(&args.name, &args.mode, args.hold.ttl, args.hold.wait, "lock acquire".to_owned());
+    let request = request(&args.name, &args.mode, args.hold.ttl.ttl, args.hold.wait, "lock acquire".to_owned());
     keep_lock(context, &request, args.keep).await
 }
 
@@ -220,15 +222,14 @@ async fn validate(context: &Context, name: &str, token: u64, read: ReadArgs) -> 
 /// Gives claims up; of locks and of elections.
 pub async fn release(context: &Context, args: ReleaseArgs) -> Done {
     let locks = context.client.locks();
-    let claims = match (args.force, args.session, args.token) {
-        (true, _, Some(token)) => vec![locks.force_release(&args.name, token).await?],
-        (false, Some(session), Some(token)) => {
-            vec![locks.release(&args.name, session, token).await?]
-        }
+    let ClaimArgs { name, token, session } = args.claim;
+    let claims = match (args.force, session, token) {
+        (true, _, Some(token)) => vec![locks.force_release(&name, token).await?],
+        (false, Some(session), Some(token)) => vec![locks.release(&name, session, token).await?],
         (false, Some(session), None) => {
             let mut released = Vec::new();
-            for token in tokens_of(context, &args.name, session).await? {
-                released.push(locks.release(&args.name, session, token).await?);
+            for claim in claims_of(context, &name, session).await? {
+                released.push(locks.release(&name, session, claim.token).await?);
             }
             released
         }
@@ -244,14 +245,14 @@ pub async fn release(context: &Context, args: ReleaseArgs) -> Done {
     Ok(exit::DONE)
 }
 
-/// The tokens that a session has under a name; at least one.
-async fn tokens_of(context: &Context, name: &str, session: u64) -> Result<Vec<u64>, Failure> {
+/// The claims that a session has under a name, the oldest first; at least one.
+pub async fn claims_of(context: &Context, name: &str, session: u64) -> Result<Vec<Claim>, Failure> {
     let queue = context.client.locks().describe(name, 0).await?;
-    let own = queue.owners.iter().chain(&queue.waiters).filter(|claim| claim.session == session);
-    let tokens: Vec<u64> = own.map(|claim| claim.token).collect();
-    if tokens.is_empty() {
+    let all = queue.owners.into_iter().chain(queue.waiters);
+    let own: Vec<Claim> = all.filter(|claim| claim.session == session).collect();
+    if own.is_empty() {
         let message = format!("session {} has no claim to `{}`", session_hex(session), escape(name.as_bytes()));
         return Err(Failure::no("NOT_HELD", message).next("`ringfence lock show NAME` shows who has"));
     }
-    Ok(tokens)
+    Ok(own)
 }

@@ -3,7 +3,7 @@
 //! The way of a command: `args` reads the command line into a tree of types, one file for each noun; `main` makes a
 //! client (`context`) and hands both to the noun's module (`kv`, `kv_list`, `watch`, `lock`, `elect`, `session`, `cluster`).
 //! That makes calls of the client and prints through `output`, in the shapes of `shapes`. What fails is a `failure`: one line, a next
-//! step, and one of the codes in `exit`.
+//! step (of errors of the cluster in `next_step`), and one of the codes in `exit`.
 //!
 //! Commands that hold something go through `hold`, and those that run a program under it through `run`, which starts it by
 //! way of `become_command`, passes `signals` on, lends it the `terminal`, and ends all of it when the claim is lost.
@@ -22,6 +22,7 @@ mod hold;
 mod kv;
 mod kv_list;
 mod lock;
+mod next_step;
 mod output;
 mod run;
 mod session;

@@ -75,14 +75,11 @@ impl Output {
             Object::new()
                 .field("error", failure.reason.as_str())
                 .field("message", failure.message.as_str())
-                .field("next", failure.next.as_deref())
+                .field("next", failure.next.as_str())
                 .field("exit_code", failure.code)
                 .to_line()
         } else {
-            match &failure.next {
-                Some(next) => format!("ringfence: {}\n  next: {next}", failure.message),
-                None => format!("ringfence: {}", failure.message),
-            }
+            format!("ringfence: {}\n  next: {}", failure.message, failure.next)
         };
         // Standard error is the last place to complain to.
         let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -66,6 +66,7 @@ pub async fn run<L>(
 fn spawn(args: &RunArgs, environment: &[(&str, String)]) -> Result<(Child, Group), Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(exit::NOT_EXECUTABLE, "COMMAND_NOT_EXECUTABLE", format!("the command can't be started: {error}"))
+            .next("check the limits of this user's processes (`ulimit -u`) and that `ringfence` itself can be executed")
     };
     let child = Command::new(this_program().map_err(failed)?)
         .arg0(OsStr::new("ringfence"))

@@ -26,6 +26,16 @@ pub enum Error {
         /// What was seen last.
         message: String,
     },
+    /// The write was done, once, and its answer is lost: a retry found that the answer was too large to be kept. Read what
+    /// it left; don't repeat it. Only writes through [`Session::kv`](crate::Session::kv) that ask for many previous values
+    /// can end so.
+    #[error("the write was done, by revision {revision}, and its answer was too large to be kept: read what it left")]
+    AnswerLost {
+        /// The state's revision after it; 0 if that isn't known.
+        revision: Revision,
+        /// All comparisons held, if it was a transaction; true otherwise.
+        succeeded: bool,
+    },
     /// The deadline of the call, or the bound of a wait, has passed. A wait's claim was withdrawn. Nothing was changed
     /// for good: try again, with more time.
     #[error("out of time, try again or allow more: {message}")]
@@ -111,6 +121,7 @@ impl Error {
         match self {
             Error::Unavailable { .. } => "unavailable",
             Error::Unknown { .. } => "unknown",
+            Error::AnswerLost { .. } => "answer_lost",
             Error::Timeout { .. } => "timeout",
             Error::SessionLost { .. } => "session_lost",
             Error::LockHeld { .. } => "lock_held",

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::lock::ask_release;
 use crate::session::{Loss, Session};
 use crate::types::{Claim, Event, EventKind, Token, Validation};
-use crate::watch::{WatchItem, WatchOptions};
+use crate::watch::{WatchItem, WatchOptions, Watcher};
 
 /// Between two attempts to watch a claim.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -170,17 +170,17 @@ pub(crate) async fn gone(client: &Client, claim: &Claim) {
         let last = match client.watch(options).await {
             Ok(mut watcher) => {
                 // What was compacted away may have held the end.
-                let compacted = from > claim.token + 1;
-                if compacted && let Ok(Validation { owner: false, .. }) = validate(client, claim).await {
-                    return;
-                }
-                loop {
-                    match watcher.next().await {
-                        Some(Ok(WatchItem::Events(events))) if events.iter().any(is_end) => return,
-                        Some(Ok(_)) => {}
-                        Some(Err(error)) => break Some(error),
-                        None => break None,
-                    }
+                let stands = match from > claim.token + 1 {
+                    true => validate(client, claim).await.map(|answer| answer.owner),
+                    false => Ok(true),
+                };
+                match stands {
+                    Ok(false) => return,
+                    Ok(true) => match ends(&mut watcher).await {
+                        Ok(()) => return,
+                        Err(error) => error,
+                    },
+                    Err(error) => Some(error),
                 }
             }
             Err(error) => Some(error),
@@ -190,6 +190,18 @@ pub(crate) async fn gone(client: &Client, claim: &Claim) {
                 from = compacted + 1;
             }
             _ => tokio::time::sleep(ASK_AGAIN).await,
+        }
+    }
+}
+
+/// Waits until the watched key is deleted; or for the error, if there is one, that ended the watch before.
+async fn ends(watcher: &mut Watcher) -> Result<(), Option<Error>> {
+    loop {
+        match watcher.next().await {
+            Some(Ok(WatchItem::Events(events))) if events.iter().any(is_end) => return Ok(()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(Some(error)),
+            None => return Err(None),
         }
     }
 }

@@ -80,6 +80,10 @@ fn judge_reason(status: &Status, reason: String, metadata: BTreeMap<String, Stri
         "LOCK_HELD" => Verdict::Final(Error::LockHeld { message }),
         "TOKEN_STALE" | "NOT_OWNER" | "CLAIM_LOST" => Verdict::Final(Error::NotHeld { token: subject.token, message }),
         "REVISION_COMPACTED" => Verdict::Final(Error::Compacted { compacted: number("compacted").unwrap_or_default() }),
+        "REPLY_NOT_KEPT" => Verdict::Final(Error::AnswerLost {
+            revision: number("revision").unwrap_or_default(),
+            succeeded: metadata.get("succeeded").is_some_and(|succeeded| succeeded == "true"),
+        }),
         "WAIT_TIMEOUT" => Verdict::Final(Error::Timeout { message }),
         "INTERNAL" => Verdict::Final(Error::Protocol { message }),
         _ => Verdict::Final(Error::Refused { reason, message, metadata }),
@@ -241,6 +245,11 @@ mod tests {
         expect("LOCK_HELD", &[], Error::LockHeld { message: "said so".into() });
         expect("TOKEN_STALE", &[], Error::NotHeld { token: 9, message: "said so".into() });
         expect("REVISION_COMPACTED", &[("compacted", "12")], Error::Compacted { compacted: 12 });
+        expect(
+            "REPLY_NOT_KEPT",
+            &[("revision", "8"), ("succeeded", "true")],
+            Error::AnswerLost { revision: 8, succeeded: true },
+        );
         expect("WAIT_TIMEOUT", &[], Error::Timeout { message: "said so".into() });
         expect(
             "LIMIT_EXCEEDED",

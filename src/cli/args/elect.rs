@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
 
-use super::lock::ReleaseArgs;
+use super::lock::{ClaimArgs, ReleaseArgs};
 use super::{HoldArgs, ReadArgs, RunArgs};
 
 /// What can be done with elections.
@@ -42,11 +42,33 @@ Examples:
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
     },
+    /// Change the value that observers see, as the leader.
+    #[command(after_help = "\
+Within `elect run` nothing else is needed: RINGFENCE_SESSION and RINGFENCE_TOKEN say whose leadership it is. Elsewhere give
+--session; the token is looked up if it isn't given. Exit code 3 if that session doesn't lead.
+
+Examples:
+  ringfence elect proclaim scheduler --value \"$(hostname):8080 draining\"
+  ringfence elect proclaim scheduler --value b --session 1f0c9a7be23d4455")]
+    Proclaim(ProclaimArgs),
     /// Leave an election, as leader or candidate; with --force make anybody leave.
     #[command(after_help = "\
 Examples:
-  ringfence elect resign scheduler --token 42 --force")]
+  ringfence elect resign scheduler --session 1f0c9a7be23d4455
+  ringfence elect resign scheduler --token 42 --force   `ringfence lock show scheduler` shows the tokens
+
+Within `elect run` the session is in RINGFENCE_SESSION.")]
     Resign(ReleaseArgs),
+}
+
+/// `elect proclaim`.
+#[derive(Debug, Args)]
+pub struct ProclaimArgs {
+    #[command(flatten)]
+    pub claim: ClaimArgs,
+    /// What others see from now on.
+    #[arg(long, value_name = "V")]
+    pub value: OsString,
 }
 
 /// `elect run`.

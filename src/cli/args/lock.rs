@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{HoldArgs, ReadArgs, RunArgs, session_id};
+use super::{HoldArgs, ReadArgs, RunArgs, TtlArgs, session_id};
 
 /// What can be done with locks.
 #[derive(Debug, Subcommand)]
@@ -140,9 +140,8 @@ pub struct LockAcquireArgs {
 pub struct LockTryArgs {
     /// Name of the lock.
     pub name: String,
-    /// Time after which the cluster frees what a dead `ringfence` held; 500ms to 1day.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = super::duration)]
-    pub ttl: std::time::Duration,
+    #[command(flatten)]
+    pub ttl: TtlArgs,
     #[command(flatten)]
     pub mode: ModeArgs,
     #[command(flatten)]
@@ -160,18 +159,24 @@ pub struct KeepArgs {
     pub stdin: bool,
 }
 
-/// `lock release` and `elect resign`.
+/// Which claim; of `lock release`, `elect resign` and `elect proclaim`.
 #[derive(Debug, Args)]
-#[group(id = "whose")]
-pub struct ReleaseArgs {
+pub struct ClaimArgs {
     /// Name of the lock or the election.
     pub name: String,
-    /// The claim's token.
+    /// The claim's token. Without it: whatever the session claims under the name.
     #[arg(long, value_name = "TOKEN", env = "RINGFENCE_TOKEN")]
     pub token: Option<u64>,
     /// The session that claimed; proof that the claim is one's own.
     #[arg(long, value_name = "ID", env = "RINGFENCE_SESSION", value_parser = session_id)]
     pub session: Option<u64>,
+}
+
+/// `lock release` and `elect resign`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    #[command(flatten)]
+    pub claim: ClaimArgs,
     /// Take the claim away whosever it is; needs --token, so that nobody else's is hit.
     #[arg(long, requires = "token")]
     pub force: bool,
