@@ -186,7 +186,7 @@ async fn elections() {
     let world = World::start(1).await;
     let cli = Cli::of(&world);
     assert_eq!(cli.run(&["elect", "leader", "e"]).await.status.code(), Some(3));
-    let (mut observer, mut seen) = cli.start(&["elect", "observe", "e", "--count", "3"]);
+    let (mut observer, mut seen) = cli.start(&["elect", "observe", "e", "--count", "4"]);
     assert_eq!(next(&mut seen).await["leader"], Value::Null);
     let script = "echo $RINGFENCE_TOKEN; cat";
     let mut command = cli.command(&["elect", "run", "e", "--value", "ann", "--", "sh", "-c", script]);
@@ -196,6 +196,16 @@ async fn elections() {
     let mut lines = BufReader::new(candidate.stdout.take().unwrap()).lines();
     assert_eq!(next(&mut lines).await, leading["leader"]["token"]);
     assert_eq!(cli.text(&["elect", "leader", "e"]).await.trim(), "ann");
+    // The leader says something else; only its own session can.
+    let (session, token) = (leading["leader"]["session"].as_str().unwrap(), leading["leader"]["token"].to_string());
+    let proclaimed = cli.object(&["elect", "proclaim", "e", "--value", "anna", "--session", session]).await;
+    assert_eq!((&proclaimed["token"], &proclaimed["value"]), (&leading["leader"]["token"], &json!("anna")));
+    let view = next(&mut seen).await;
+    assert_eq!((&view["leader"]["value"], &view["leader"]["token"]), (&json!("anna"), &leading["leader"]["token"]));
+    let foreign = cli.fails(3, &["elect", "proclaim", "e", "--value", "x", "--session", "1f", "--token", &token]).await;
+    assert!(foreign["next"].as_str().is_some_and(|next| !next.is_empty()), "{foreign}");
+    assert_eq!(cli.fails(3, &["elect", "proclaim", "e", "--value", "x", "--session", "1f"]).await["error"], "NOT_HELD");
+    assert_eq!(cli.fails(2, &["elect", "proclaim", "e", "--value", "x"]).await["error"], "USAGE");
     // The end of its input ends the command, and with it the leadership.
     drop(candidate.stdin.take());
     assert!(within("the candidate to end", candidate.wait()).await.unwrap().success());
