@@ -1,6 +1,10 @@
 //! How openraft reaches a member.
 
-use std::{future::Future, io::Read, time::Duration};
+use std::{
+    future::Future,
+    io::Read,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -29,9 +33,9 @@ use crate::raft::{
     types::{Addresses, TypeConfig, Vote},
 };
 
-/// First pause before a member that can't be reached is tried again.
+/// First pause before a request goes out again on a stream that opens and then fails. Streams that don't open are the gate's matter.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// Longest such pause: a member that comes back is found within it.
+/// Longest such pause.
 const BACKOFF_MAX: Duration = Duration::from_millis(400);
 
 /// Makes the ways to members.
@@ -84,6 +88,27 @@ impl Link {
         Some(self.network.pool.sender(self.target))
     }
 
+    /// Waits for this link's turn to try, if the member was not reached at the last try.
+    ///
+    /// # Errors
+    /// Another one was quicker. Come again.
+    async fn turn(&self) -> Result<(), RPCError<TypeConfig>> {
+        let gate = self.network.pool.gate();
+        let Err(left) = gate.enter(&self.address, Instant::now()) else { return Ok(()) };
+        Runtime::sleep(left).await;
+        gate.enter(&self.address, Instant::now()).map_err(|_| rpc_error(&not_now()))
+    }
+
+    /// Tells what came of a try, to those that come after it.
+    fn told<T>(&self, result: Result<T, Status>) -> Result<T, RPCError<TypeConfig>> {
+        let gate = self.network.pool.gate();
+        match &result {
+            Ok(_) => gate.reached(&self.address),
+            Err(status) => gate.failed(&self.address, status, Instant::now()),
+        }
+        result.map_err(|status| rpc_error(&status))
+    }
+
     async fn ask_vote(
         &self,
         rpc: VoteRequest<TypeConfig>,
@@ -98,7 +123,7 @@ impl Link {
             pre,
         };
         let mut client = self.client(Lane::Urgent)?;
-        let answer = within(option.soft_ttl(), client.vote(Request::new(request))).await?;
+        let answer = self.told(within(option.soft_ttl(), client.vote(Request::new(request))).await)?;
         convert::vote_response_from(&answer).map_err(|error| network_error(&error))
     }
 }
@@ -111,9 +136,12 @@ impl RaftNetworkV2<TypeConfig> for Link {
         rpc: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
+        // A heartbeat doesn't wait for its turn: the next one comes soon.
+        let entered = self.network.pool.gate().enter(&self.address, Instant::now());
+        entered.map_err(|_| rpc_error(&not_now()))?;
         let request = convert::append_request_to(&rpc, self.sender());
         let mut client = self.client(self.lane)?;
-        let answer = within(option.soft_ttl(), client.append(Request::new(request))).await?;
+        let answer = self.told(within(option.soft_ttl(), client.append(Request::new(request))).await)?;
         convert::append_response_from(&answer).map_err(|error| network_error(&error))
     }
 
@@ -132,9 +160,9 @@ impl RaftNetworkV2<TypeConfig> for Link {
             return stream_append_sequential(self, input, option);
         }
         Box::pin(async move {
+            self.turn().await?;
             let client = self.client(Lane::Log)?;
-            let replies = append::open(client, self.sender(), input, self.network.reply_timeout).await;
-            let replies = replies.map_err(|status| rpc_error(&status))?;
+            let replies = self.told(append::open(client, self.sender(), input, self.network.reply_timeout).await)?;
             let replies: BoxStream<'s, _> = Box::pin(replies.map(|reply| match reply {
                 Ok(answer) => convert::stream_response_from(&answer).map_err(|error| network_error(&error)),
                 Err(status) => Err(rpc_error(&status)),
@@ -191,7 +219,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
             to: *rpc.to_node_id(),
         };
         let mut client = self.client(Lane::Urgent)?;
-        let answer = within(option.soft_ttl(), client.transfer_leader(Request::new(request))).await?;
+        let answer = self.told(within(option.soft_ttl(), client.transfer_leader(Request::new(request))).await)?;
         convert::transfer_response_from(answer).map_err(|error| network_error(&error))
     }
 
@@ -244,12 +272,15 @@ async fn read_chunk(mut input: Input) -> Option<(Input, Bytes)> {
 async fn within<T>(
     limit: Duration,
     call: impl Future<Output = Result<tonic::Response<T>, Status>> + Send,
-) -> Result<T, RPCError<TypeConfig>> {
+) -> Result<T, Status> {
     match Runtime::timeout(limit, call).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(rpc_error(&status)),
-        Err(_) => Err(rpc_error(&Status::deadline_exceeded("no answer in time"))),
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(Status::deadline_exceeded("no answer in time")),
     }
+}
+
+fn not_now() -> Status {
+    Status::unavailable("the member was not reached a moment ago")
 }
 
 /// Everything that isn't an answer waits before the next try; retrying at once would only heat a member that is down.

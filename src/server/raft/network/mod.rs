@@ -1,13 +1,14 @@
 //! What members say to each other, over gRPC (`ringfence.peer.v1`).
 //!
 //! [`client`] is what openraft calls to reach a member, [`append`] the pipelined stream of the log within it, [`forward`] what
-//! the rest of the server asks of a member; [`service`] is the other end of all of them. [`pool`] holds the connections, [`listen`]
-//! the port. [`vigil`] notices a leader that died.
+//! the rest of the server asks of a member; [`service`] is the other end of all of them. [`pool`] holds the connections, and [`gate`]
+//! how often they are tried, [`listen`] the port. [`vigil`] notices a leader that died.
 
 pub mod append;
 pub mod client;
 pub mod convert;
 pub mod forward;
+pub mod gate;
 pub mod listen;
 pub mod pool;
 pub mod service;

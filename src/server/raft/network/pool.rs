@@ -10,7 +10,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::MESSAGE_BYTES_MAX;
+use super::{MESSAGE_BYTES_MAX, gate::Gate};
 use crate::raft::runtime::Runtime;
 
 /// How long a connection may take to be made.
@@ -45,12 +45,18 @@ struct Inner {
     cluster: u64,
     node: u64,
     channels: Mutex<HashMap<(String, Lane), Channel>>,
+    gate: Gate,
 }
 
 impl Pool {
-    /// For a node of a cluster.
-    pub fn new(cluster: u64, node: u64) -> Self {
-        Self { inner: Arc::new(Inner { cluster, node, channels: Mutex::default() }) }
+    /// For a node of a cluster. A member that can't be reached is tried once a pause.
+    pub fn new(cluster: u64, node: u64, pause: Duration) -> Self {
+        Self { inner: Arc::new(Inner { cluster, node, channels: Mutex::default(), gate: Gate::new(pause) }) }
+    }
+
+    /// Whom there is a point in trying now.
+    pub fn gate(&self) -> &Gate {
+        &self.inner.gate
     }
 
     /// Who speaks to whom.
