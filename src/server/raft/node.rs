@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs::File, future::Future, sync::Arc, time::Dura
 use openraft::{
     Config, ReadPolicy, ServerState, SnapshotPolicy,
     errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError},
+    metrics::{RaftDataMetrics, RaftServerMetrics},
     raft::linearizable_read::LinearizerOption,
 };
 use openraft_rt::{AsyncRuntime, WatchReceiver};
@@ -37,6 +38,8 @@ use crate::{replica::Replica, stopping::Stopping};
 
 /// The longest that a snapshot may take to reach a member.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(600);
+/// Longest pause between two tries to reach a member: it is found so soon when it comes back. A heartbeat, where those are more frequent.
+const TRY_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Entries of one request to a follower; their bytes are limited too.
 const REPLICATE_ENTRIES_MAX: u64 = 1024;
 
@@ -80,7 +83,8 @@ impl Node {
         };
         let disk = opened.map_err(|error| StartError::Raft(error.to_string()))??;
         let listener = Listener::open(settings.peer_listen).await?;
-        let pool = Pool::new(settings.cluster, settings.id);
+        let pool =
+            Pool::new(settings.cluster, settings.id, TRY_PAUSE_MAX.min(Duration::from_millis(settings.heartbeat_ms)));
         let network = Network {
             pool: pool.clone(),
             snapshots: disk.snapshots.clone(),
@@ -279,14 +283,15 @@ impl Node {
         }
     }
 
-    /// Figures about this node.
+    /// Figures about this node, for people. Who leads is more cautious here than in [`Node::leadership`]: a leader that no majority has
+    /// answered for as long as the longest election time-out may have been replaced without hearing of it, and says that it knows none.
     pub fn status(&self) -> NodeStatus {
         let (server, data) = (self.inner.raft.server_metrics(), self.inner.raft.data_metrics());
         let (server, data) = (server.borrow_watched(), data.borrow_watched());
         NodeStatus {
             id: server.id,
             term: server.vote.leader_id.term,
-            leader: server.current_leader,
+            leader: server.current_leader.filter(|leader| *leader != server.id || self.has_quorum(&server, &data)),
             last_log: data.last_log.map_or(0, |id| id.index),
             committed: data.local_committed.map_or(0, |id| id.index),
             applied: data.last_applied.map_or(0, |id| id.index),
@@ -294,6 +299,13 @@ impl Node {
             snapshot: data.snapshot.map_or(0, |id| id.index),
             disk_bytes: self.inner.log.disk_bytes() + self.inner.snapshots.disk_bytes(),
         }
+    }
+
+    /// As a leader: a majority answered a moment ago. Who is the only voter is one.
+    fn has_quorum(&self, server: &RaftServerMetrics<TypeConfig>, data: &RaftDataMetrics<TypeConfig>) -> bool {
+        let alone = server.membership_config.voter_ids().eq([server.id]);
+        let patience = Duration::from_millis(self.inner.settings.election_timeout_ms_max);
+        alone || data.last_quorum_acked.is_some_and(|acked| acked.elapsed() < patience)
     }
 
     /// Who belongs to the cluster, in the order of their ids; from this node's newest configuration.

@@ -160,6 +160,40 @@ async fn members_come_and_go_and_lead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_a_quorum_says_that_it_knows_none() {
+    let plan = Plan::new(3, Disks::memory(3));
+    let mut nodes = plan.start_cluster().await;
+    propose(&nodes, vec![put("a", "1")]).await;
+    let at = leader(&nodes).await;
+    let leads = nodes.remove(at).node;
+    let id = leads.status().id;
+    until("a majority answers the leader", || leads.status().leader == Some(id)).await;
+
+    // One that answers is enough, and none isn't.
+    nodes.pop().unwrap().node.die().await;
+    let entry = ringfence_core::Entry { requests: vec![put("b", "2")], ..ringfence_core::Entry::default() };
+    leads.propose(entry).await.unwrap();
+    until("a majority still answers the leader", || leads.status().leader == Some(id)).await;
+    let left = nodes.pop().unwrap().node;
+    left.die().await;
+    until("the leader says that it knows none", || leads.status().leader.is_none()).await;
+    // What requests are routed by is as it was: openraft itself doesn't let go.
+    assert!(leads.leadership().is_me);
+    leads.die().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_alone_is_a_quorum() {
+    let plan = Plan::new(1, Disks::memory(1));
+    let nodes = plan.start_cluster().await;
+    leader(&nodes).await;
+    // Nobody else is heard, and long enough for that to be noticed.
+    tokio::time::sleep(Duration::from_millis(plan.settings(1).election_timeout_ms_max + 100)).await;
+    assert_eq!(nodes[0].node.status().leader, Some(1));
+    nodes[0].node.die().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_to_anyone_says_who_leads() {
     let plan = Plan::new(3, Disks::memory(3));
     let nodes = plan.start_cluster().await;
