@@ -6,10 +6,10 @@ use std::{
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::styling::Styles};
-use tempfile::TempDir;
 
 use super::{
     ConfigError, Settings,
+    dev_data::DevData,
     keys::KEYS,
     source::{Origin, Value, Values},
 };
@@ -84,7 +84,7 @@ pub struct Loaded {
     /// What they were made from.
     pub values: Values,
     /// Data that go when this is dropped.
-    pub temporary: Option<TempDir>,
+    pub temporary: Option<DevData>,
 }
 
 /// The settings that a command line, the environment and the file say.
@@ -114,7 +114,7 @@ pub fn load(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> 
     let mut temporary = None;
     if dev {
         if values.get("data_dir").is_none() {
-            let directory = tempfile::Builder::new().prefix("ringfence-dev-").tempdir();
+            let directory = DevData::within(&std::env::temp_dir());
             let directory = directory.map_err(|error| ConfigError::new(format!("no temporary directory: {error}")))?;
             values.set("data_dir", Value::Word(directory.path().display().to_string()), Origin::Dev);
             temporary = Some(directory);

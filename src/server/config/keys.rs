@@ -47,6 +47,7 @@ pub const KEYS: &[Key] = &[
     key("election_timeout_ms_min", "MS", "Shortest silence of the leader after which a member stands for election"),
     key("election_timeout_ms_max", "MS", "Longest such silence; each member draws its own between the two"),
     key("snapshot_entries", "NUMBER", "A snapshot is written after so many log entries"),
+    key("snapshot_bytes", "BYTES", "A snapshot is also written after so many bytes of log entries"),
     key("keep_entries", "NUMBER", "So many entries before a snapshot stay in the log, for members that lag a little"),
     key("log_format", "text|json", "Form of the logs on standard error"),
     key("log_level", "LEVEL", "error, warn, info, debug, trace, or directives such as info,ringfence_server=debug"),

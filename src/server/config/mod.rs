@@ -2,10 +2,11 @@
 //! that are known to be usable.
 //!
 //! Read [`keys`] for what there is, [`source`] for where values come from, [`read`] for how each is checked, [`settings`]
-//! for how they must fit together, [`flags`] for the command line and [`show`] for the way back to text.
+//! for how they must fit together, [`flags`] for the command line, [`dev_data`] for what is only tried, and [`show`] for the way back to text.
 //! `docs/configuration.md` tells people the same.
 
 pub mod address;
+pub mod dev_data;
 mod error;
 pub mod flags;
 pub mod keys;

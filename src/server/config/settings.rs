@@ -50,6 +50,8 @@ pub struct Settings {
     pub election_timeout_ms_max: u64,
     /// Entries between snapshots.
     pub snapshot_entries: u64,
+    /// Bytes of entries between snapshots.
+    pub snapshot_bytes: u64,
     /// Entries kept before a snapshot.
     pub keep_entries: u64,
     /// Form of the logs.
@@ -90,6 +92,7 @@ impl Settings {
             election_timeout_ms_min: raft.election_timeout_ms_min,
             election_timeout_ms_max: raft.election_timeout_ms_max,
             snapshot_entries: raft.snapshot_entries,
+            snapshot_bytes: raft.snapshot_bytes,
             keep_entries: raft.keep_entries,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
@@ -131,6 +134,7 @@ impl Settings {
         let election_min = reader.number("election_timeout_ms_min", 30..=60_000, " of milliseconds");
         let election_max = reader.number("election_timeout_ms_max", 31..=120_000, " of milliseconds");
         let snapshot_entries = reader.number("snapshot_entries", 100..=1_000_000_000, "");
+        let snapshot_bytes = reader.number("snapshot_bytes", 1 << 20..=1 << 40, " of bytes");
         let keep_entries = reader.number("keep_entries", 0..=1_000_000_000, "");
         let log_format = reader.log_format();
         let log_level = reader.log_level();
@@ -150,6 +154,7 @@ impl Settings {
         settings.election_timeout_ms_min = election_min.unwrap_or(settings.election_timeout_ms_min);
         settings.election_timeout_ms_max = election_max.unwrap_or(settings.election_timeout_ms_max);
         settings.snapshot_entries = snapshot_entries.unwrap_or(settings.snapshot_entries);
+        settings.snapshot_bytes = snapshot_bytes.unwrap_or(settings.snapshot_bytes);
         settings.keep_entries = keep_entries.unwrap_or(settings.keep_entries);
         settings.log_format = log_format.unwrap_or(settings.log_format);
         settings.log_level = log_level.unwrap_or(settings.log_level);
@@ -269,6 +274,7 @@ impl Settings {
         raft.election_timeout_ms_min = self.election_timeout_ms_min;
         raft.election_timeout_ms_max = self.election_timeout_ms_max;
         raft.snapshot_entries = self.snapshot_entries;
+        raft.snapshot_bytes = self.snapshot_bytes;
         raft.keep_entries = self.keep_entries;
         raft
     }

@@ -29,6 +29,7 @@ impl Settings {
             ("election_timeout_ms_min", self.election_timeout_ms_min.to_string()),
             ("election_timeout_ms_max", self.election_timeout_ms_max.to_string()),
             ("snapshot_entries", self.snapshot_entries.to_string()),
+            ("snapshot_bytes", self.snapshot_bytes.to_string()),
             ("keep_entries", self.keep_entries.to_string()),
             ("log_format", quoted(format)),
             ("log_level", quoted(&self.log_level)),

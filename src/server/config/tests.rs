@@ -211,6 +211,23 @@ fn a_flag_goes_before_a_variable_before_the_file() {
 }
 
 #[test]
+fn the_bytes_between_snapshots_reach_raft() {
+    let settings = read(GOOD).unwrap();
+    assert_eq!((settings.snapshot_bytes, settings.raft().snapshot_bytes), (64 << 20, 64 << 20));
+    let settings = read(&format!("snapshot_bytes = 1048576\n{GOOD}")).unwrap();
+    assert_eq!(settings.raft().snapshot_bytes, 1 << 20);
+    assert!(settings.show(&Values::default()).contains("snapshot_bytes = 1048576  #"));
+    assert_eq!(
+        with("snapshot_bytes = 1000"),
+        "node.toml, line 1: snapshot_bytes is 1000; it must be a whole number of bytes from 1048576 to 1099511627776"
+    );
+    let arguments = ["--dev", "--snapshot-bytes", "2097152"];
+    assert_eq!(load(&arguments, &[]).unwrap().settings.snapshot_bytes, 2 << 20);
+    let environment = [("RINGFENCE_SNAPSHOT_BYTES", "3145728")];
+    assert_eq!(load(&["--dev"], &environment).unwrap().settings.snapshot_bytes, 3 << 20);
+}
+
+#[test]
 fn everything_can_be_said_without_a_file() {
     let arguments = [
         "--cluster=c",
