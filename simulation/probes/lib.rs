@@ -12,6 +12,7 @@
 pub mod bugs;
 pub mod hooks;
 pub mod marks;
+pub mod unsure;
 
 pub use bugs::{Bug, on};
 pub use marks::hit;

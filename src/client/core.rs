@@ -360,6 +360,8 @@ impl<'a> Attempts<'a> {
         self.last = format!("{} at {address}: {}", self.plan.what, trouble.message);
         self.pause = self.pause.max(trouble.retry_after);
         if unknown {
+            #[cfg(madsim)]
+            ringfence_probes::unsure::note(self.plan.subject.session, self.plan.subject.token);
             self.unknown = self.plan.safety != Safety::Read;
             if self.plan.safety == Safety::Once {
                 return Err(self.give_up());

@@ -157,6 +157,7 @@ impl Drop for LockGuard {
         }
         match self.own {
             true => self.session.close_soon(),
+            false if self.session.is_closed() => {}
             false => drop(self.session.client().leave(self.chore())),
         }
     }

@@ -169,6 +169,14 @@ impl LeaderLatch {
         }
     }
 
+    /// The claim of its leadership, while it leads: its token, and the session that made it.
+    pub fn claim(&self) -> Option<Claim> {
+        match self.shared.standing.get() {
+            Standing::Leading { session, claim } if session.is_valid() => Some(claim),
+            _ => None,
+        }
+    }
+
     /// Where it stands now.
     pub fn state(&self) -> LatchState {
         self.shared.standing.get().state()

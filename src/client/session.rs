@@ -166,6 +166,20 @@ impl Session {
         }
     }
 
+    /// As if this program's machine were gone: no more renewals, and nobody is told. What is left of its lease runs out here, then
+    /// in the cluster.
+    #[cfg(madsim)]
+    pub fn abandon(&self) {
+        if !self.inner.closed.swap(true, Ordering::Relaxed) {
+            self.inner.client.tend(Tend::Stop(self.id()));
+        }
+    }
+
+    /// All that is bound to it goes without a word more: the cluster was told, or a chore was left to tell it.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.closed.load(Ordering::Relaxed)
+    }
+
     /// Closes it, and says how many keys went; `None` if that can't be known, since it was closed before.
     pub(crate) async fn close_counting(&self) -> Result<Option<u64>> {
         let inner = &self.inner;
