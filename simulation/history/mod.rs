@@ -6,6 +6,10 @@
 
 use std::collections::BTreeMap;
 
+mod conditions;
+
+pub use conditions::{Changed, Condition, Machine};
+
 /// Nanoseconds of true time since the world began.
 pub type Time = u64;
 /// A server's id.
@@ -430,6 +434,8 @@ pub struct History {
     pub logs: Vec<Log>,
     /// In order of time.
     pub faults: Vec<Fault>,
+    /// In which condition machines and links were, in order of time. A server is down until it is said to be up.
+    pub conditions: Vec<Changed>,
     /// What had to work at the end.
     pub liveness: Vec<Liveness>,
     /// The keyspace at the end, claims included, read linearizably.
