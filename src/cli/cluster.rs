@@ -99,20 +99,27 @@ fn member_object(member: &MemberStatus) -> Object {
         .field("state_hash", format!("{:016x}", member.state_hash))
 }
 
+/// How many members answer.
+pub fn reachable(status: &ClusterStatus) -> String {
+    let reachable = status.members.iter().filter(|member| member.reachable).count();
+    format!("{reachable} of {} members reachable", status.members.len())
+}
+
+/// The titles of [`member_row`].
+const STATUS_HEADER: &[&str] =
+    &["ID", "ROLE", "ADDRESS", "TERM", "APPLIED", "REVISION", "KEYS", "SESSIONS", "DISK", "VERSION", "UPTIME"];
+
 fn status_lines(status: &ClusterStatus) -> String {
     let leader = status.leader.map_or_else(|| "no leader".to_owned(), |id| format!("leader {id}"));
-    let reachable = status.members.iter().filter(|member| member.reachable).count();
     let mut lines = format!(
-        "cluster {:016x}: {leader}, term {}, revision {}, {reachable} of {} members reachable\n",
+        "cluster {:016x}: {leader}, term {}, revision {}, {}\n",
         status.cluster_id,
         status.term,
         status.revision,
-        status.members.len()
+        reachable(status)
     );
-    let header =
-        ["ID", "ROLE", "ADDRESS", "TERM", "APPLIED", "REVISION", "KEYS", "SESSIONS", "DISK", "VERSION", "UPTIME"];
     let rows = status.members.iter().map(|member| member_row(member, status.leader));
-    lines.push_str(&aligned(&header, rows));
+    lines.push_str(&aligned(STATUS_HEADER, rows));
     for member in status.members.iter().filter(|member| !member.reachable) {
         lines.push_str(&format!("node {}: {}\n", member.member.id, escape(member.error.as_bytes())));
     }
@@ -123,7 +130,9 @@ fn member_row(member: &MemberStatus, leader: Option<u64>) -> Vec<String> {
     let id = member.member.id;
     let address = escape(member.member.client_address.as_bytes());
     if !member.reachable {
-        return vec![id.to_string(), "unreachable".to_owned(), address];
+        let mut row = vec![id.to_string(), "unreachable".to_owned(), address];
+        row.resize(STATUS_HEADER.len(), "-".to_owned());
+        return row;
     }
     let uptime = duration(member.uptime.as_secs().saturating_mul(1000));
     vec![

@@ -1,8 +1,11 @@
 //! What every command works with: the client, and where results go.
 
+use std::time::Duration;
+
 use ringfence_client::{Client, Error, Freshness};
 
 use crate::args::{Global, ReadArgs};
+use crate::cluster::reachable;
 use crate::endpoints::Endpoints;
 use crate::exit;
 use crate::failure::Failure;
@@ -12,6 +15,11 @@ use crate::output::Output;
 /// The result of a command: its exit code, or why it failed.
 pub type Done = Result<u8, Failure>;
 
+/// Longest look at a cluster that didn't answer, to say why. A member takes a second to ask the others.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
+const NO_LEADER_STEP: &str = "bring a majority of the members back: `ringfence cluster status` shows which are missing; \
+                              reads with --stale are answered meanwhile";
+
 /// The client, and where results go.
 pub struct Context {
     /// Not connected until the first request.
@@ -20,6 +28,8 @@ pub struct Context {
     pub output: Output,
     /// As they were given, for commands that are started.
     pub endpoints: Endpoints,
+    /// As it was given.
+    timeout: Duration,
 }
 
 impl Context {
@@ -27,9 +37,14 @@ impl Context {
     pub fn new(global: &Global) -> Result<Self, Failure> {
         let client = Client::builder(global.endpoints.0.iter().cloned())
             .deadline(global.timeout)
-            .connect_timeout(global.timeout.min(std::time::Duration::from_secs(2)))
+            .connect_timeout(global.timeout.min(Duration::from_secs(2)))
             .build()?;
-        Ok(Self { client, output: Output::new(global.json), endpoints: global.endpoints.clone() })
+        Ok(Self {
+            client,
+            output: Output::new(global.json),
+            endpoints: global.endpoints.clone(),
+            timeout: global.timeout,
+        })
     }
 
     /// The client for a read that is to be so fresh. Reads of keys say it in their own options.
@@ -37,10 +52,22 @@ impl Context {
         self.client.with_freshness(freshness(read))
     }
 
-    /// Adds to a failure for want of an answer who was asked.
-    pub fn name_asked(&self, mut failure: Failure) -> Failure {
-        if failure.code == exit::UNAVAILABLE {
-            failure.message += &format!(" (asked {})", self.endpoints.0.join(", "));
+    /// Adds to a failure for want of an answer what the cluster lacks, or else who was asked.
+    pub async fn explain(&self, mut failure: Failure) -> Failure {
+        if !matches!(failure.code, exit::UNAVAILABLE | exit::UNKNOWN) {
+            return failure;
+        }
+        let client = self.client.with_deadline(self.timeout.min(LOOK_TIME_MAX));
+        match client.cluster().status(false).await {
+            Ok(status) if status.leader.is_none() => {
+                failure.message += &format!(" (the cluster has no leader, {})", reachable(&status));
+                if failure.code == exit::UNAVAILABLE {
+                    failure.next = NO_LEADER_STEP.to_owned();
+                }
+            }
+            Ok(_) => {}
+            Err(_) if self.endpoints.0.iter().all(|endpoint| failure.message.contains(endpoint)) => {}
+            Err(_) => failure.message += &format!(" (asked {})", self.endpoints.0.join(", ")),
         }
         failure
     }

@@ -11,13 +11,20 @@ pub struct Endpoints(pub Vec<String>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointsError {
     /// No member is named.
-    #[error("no member is named; write for example 10.0.0.1:7601,10.0.0.2:7601")]
+    #[error(
+        "no member is named; --endpoints or RINGFENCE_ENDPOINTS lists some, for example 10.0.0.1:7601,10.0.0.2:7601"
+    )]
     Empty,
     /// The scheme is none that the client speaks.
-    #[error("`{0}` has a scheme that isn't http; write for example http://db1:7601 or db1:7601")]
+    #[error(
+        "`{0}` in --endpoints or RINGFENCE_ENDPOINTS has a scheme that isn't http; write for example http://db1:7601"
+    )]
     Scheme(String),
     /// Host or port is missing or wrong.
-    #[error("`{0}` is not host:port; write for example 10.0.0.1:7601, [::1]:7601 or http://db1:7601")]
+    #[error(
+        "`{0}` in --endpoints or RINGFENCE_ENDPOINTS is not host:port; write for example 10.0.0.1:7601, [::1]:7601 or \
+         http://db1:7601"
+    )]
     Address(String),
 }
 

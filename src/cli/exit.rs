@@ -32,9 +32,9 @@ pub const TABLE: &[(&str, &str)] = &[
     ("0", "done (for `run`: the command ended with 0)"),
     ("1", "refused: the cluster understood the request and will not do it; the message says why"),
     ("2", "usage: the command line or the input is wrong"),
-    ("3", "no: what was asked for is absent, or a comparison (--if, --holds) doesn't hold; nothing was written"),
+    ("3", "no: what was asked for is absent, or a comparison (--if, --holds) doesn't hold"),
     ("69", "unavailable: no member answered within --timeout, or the cluster has no leader"),
-    ("70", "internal: an answer that makes no sense; please report it"),
+    ("70", "internal: an answer that makes no sense"),
     ("71", "input/output: a file, standard input or standard output failed"),
     ("74", "not granted: the lock or the leadership was not free within --wait"),
     ("75", "lost: the lock or the leadership ended while it was held; the command was stopped"),
@@ -48,4 +48,19 @@ pub const TABLE: &[(&str, &str)] = &[
 /// The table as text.
 pub fn help() -> String {
     TABLE.iter().fold("Exit codes:\n".to_owned(), |text, (code, meaning)| text + &format!("  {code:<6} {meaning}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_lists_the_same_codes_in_the_same_words() {
+        let manual = include_str!("../../docs/cli.md");
+        let plain = manual.replace('`', "");
+        for (code, meaning) in TABLE.iter().filter(|(code, _)| !["126", "127"].contains(code)) {
+            let row = format!("| {code} | {} |", meaning.replace('`', ""));
+            assert!(plain.contains(&row), "docs/cli.md lacks the row {row}");
+        }
+    }
 }

@@ -124,6 +124,7 @@ async fn show(context: &Context, name: &str, limit: u32, read: ReadArgs) -> Done
         Object::new()
             .field("name", name)
             .list("owners", queue.owners.iter().map(shapes::claim))
+            .field("owning", queue.owning)
             .list("waiters", queue.waiters.iter().map(shapes::claim))
             .field("waiting", queue.waiting)
             .field("revision", queue.revision)
@@ -151,9 +152,13 @@ fn queue_lines(name: &str, queue: &LockDescription) -> String {
         ]
     });
     let mut lines = aligned(&["STATE", "TOKEN", "MODE", "SINCE", "SESSION", "VALUE", "OWNER"], rows);
-    let hidden = queue.waiting.saturating_sub(queue.waiters.len() as u64);
-    if hidden > 0 {
-        lines.push_str(&format!("and {hidden} more wait\n"));
+    for (all, shown, verb) in
+        [(queue.owning, queue.owners.len(), "hold it"), (queue.waiting, queue.waiters.len(), "wait")]
+    {
+        let hidden = all.saturating_sub(shown as u64);
+        if hidden > 0 {
+            lines.push_str(&format!("and {hidden} more {verb}\n"));
+        }
     }
     lines.trim_end().to_owned()
 }
@@ -252,7 +257,8 @@ pub async fn claims_of(context: &Context, name: &str, session: u64) -> Result<Ve
     let own: Vec<Claim> = all.filter(|claim| claim.session == session).collect();
     if own.is_empty() {
         let message = format!("session {} has no claim to `{}`", session_hex(session), escape(name.as_bytes()));
-        return Err(Failure::no("NOT_HELD", message).next("`ringfence lock show NAME` shows who has"));
+        return Err(Failure::no("NOT_HELD", message)
+            .next("`ringfence lock show NAME` shows who has; where there are very many, give --token, too"));
     }
     Ok(own)
 }

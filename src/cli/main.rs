@@ -82,8 +82,10 @@ fn run(cli: Cli) -> Done {
 
 async fn dispatch(cli: Cli) -> Done {
     let context = Context::new(&cli.global)?;
-    let done = command(&context, cli.command).await;
-    done.map_err(|failure| context.name_asked(failure))
+    match command(&context, cli.command).await {
+        Err(failure) => Err(context.explain(failure).await),
+        done => done,
+    }
 }
 
 async fn command(context: &Context, command: Command) -> Done {

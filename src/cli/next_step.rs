@@ -14,7 +14,7 @@ pub fn next_step(error: &Error) -> &'static str {
              `ringfence cluster status` shows who answers"
         }
         Error::Timeout { .. } => {
-            "give it more time with --timeout; `ringfence cluster status` shows how the members are"
+            "give it more time with --timeout, or look at the members with `ringfence cluster status`"
         }
         Error::Unknown { .. } => {
             "`ringfence kv get` and `kv history`, `lock show` or `cluster members` show whether it was done"

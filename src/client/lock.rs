@@ -226,7 +226,7 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// Owners, and waiters in order, at most `limit` of these (1 to 1000; 0 means 1000).
+    /// Owners, and waiters in order, at most `limit` of each (1 to 1000; 0 means 1000), and how many there are in all.
     ///
     /// # Errors
     /// As any read.
@@ -242,6 +242,7 @@ impl Locks {
         Ok(LockDescription {
             revision: body.revision(),
             owners: body.owners.into_iter().map(claim).collect(),
+            owning: body.owner_count,
             waiters: body.waiters.into_iter().map(claim).collect(),
             waiting: body.waiting,
         })

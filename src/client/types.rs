@@ -94,8 +94,10 @@ pub struct Claim {
 pub struct LockDescription {
     /// The revision it was read at.
     pub revision: Revision,
-    /// Oldest first; empty if the lock is free.
+    /// Oldest first, as many as were asked for; empty if the lock is free.
     pub owners: Vec<Claim>,
+    /// How many own it in all.
+    pub owning: u64,
     /// In the order in which they will be granted, as many as were asked for.
     pub waiters: Vec<Claim>,
     /// How many wait in all.

@@ -29,7 +29,7 @@ A lock that nobody holds is shown as free; that is no error.")]
     Show {
         /// Name of the lock.
         name: String,
-        /// At most so many waiters, 1 to 1000.
+        /// At most so many owners, and so many waiters, 1 to 1000.
         #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         #[command(flatten)]
