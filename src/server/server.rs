@@ -133,9 +133,10 @@ impl Server {
             node.stop().await;
             return Err(error.into());
         }
-        proposer.start(Arc::new(node.clone()));
+        let consensus = Arc::new(node.clone());
+        proposer.start(consensus.clone());
 
-        let headers = Headers::new(settings.cluster_id(), settings.node_id, node.clone(), replica.clone());
+        let headers = Headers::new(settings.cluster_id(), settings.node_id, consensus, replica.clone());
         let parts =
             Parts::new(proposer.clone(), reader.clone(), replica.clone(), hub, headers.clone(), stopping.clone());
         let cluster = Cluster::new(node.clone(), replica.clone(), reader, headers, started);

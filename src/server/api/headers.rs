@@ -8,26 +8,27 @@ use ringfence_core::{
 };
 use ringfence_proto::v1::ResponseHeader;
 
-use crate::{raft::Node, replica::Replica};
+use crate::{proposer::Consensus, replica::Replica};
 
 /// Makes [`ResponseHeader`]s. Cheap to clone.
 #[derive(Clone)]
 pub struct Headers {
     cluster: u64,
     node_id: u64,
-    node: Node,
+    consensus: Arc<dyn Consensus>,
     replica: Arc<Replica>,
 }
 
 impl Headers {
     /// For the member `node_id` of `cluster`.
-    pub fn new(cluster: u64, node_id: u64, node: Node, replica: Arc<Replica>) -> Self {
-        Self { cluster, node_id, node, replica }
+    pub fn new(cluster: u64, node_id: u64, consensus: Arc<dyn Consensus>, replica: Arc<Replica>) -> Self {
+        Self { cluster, node_id, consensus, replica }
     }
 
     /// For an answer made from this revision.
     pub fn at(&self, revision: Revision) -> ResponseHeader {
-        ResponseHeader { cluster_id: self.cluster, node_id: self.node_id, revision, term: self.node.leadership().term }
+        let term = self.consensus.leadership().term;
+        ResponseHeader { cluster_id: self.cluster, node_id: self.node_id, revision, term }
     }
 
     /// For an answer made from what is applied now, and from this revision at least.

@@ -16,5 +16,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 mod waiting;
+#[cfg(test)]
+mod waiting_tests;
 pub mod watch;
 mod withdrawals;

@@ -11,6 +11,8 @@ mod clock;
 mod consensus;
 mod dispatch;
 mod errors;
+#[cfg(test)]
+pub(crate) mod fake;
 mod forwarded;
 mod leader;
 mod link;
