@@ -39,6 +39,10 @@ fn a_refusal_keeps_its_reason_and_its_numbers() {
     assert_eq!(reason(&status), (Code::OutOfRange, "REVISION_COMPACTED".to_owned()));
     assert_eq!(metadata(&status, "compacted"), "7");
 
+    let status = errors::refused(Refusal::ReplyNotKept { revision: 6, succeeded: true });
+    assert_eq!(reason(&status), (Code::FailedPrecondition, "REPLY_NOT_KEPT".to_owned()));
+    assert_eq!((metadata(&status, "revision"), metadata(&status, "succeeded")), ("6".to_owned(), "true".to_owned()));
+
     let status = errors::refused(Refusal::LockHeld { owner: SessionId(8), token: 9 });
     assert_eq!(reason(&status), (Code::FailedPrecondition, "LOCK_HELD".to_owned()));
     assert_eq!(metadata(&status, "token"), "9");

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use ringfence_proto::{
     ERROR_DOMAIN,
     v1::{
-        self, cluster_client::ClusterClient, kv_client::KvClient, lock_client::LockClient,
-        session_client::SessionClient, watch_client::WatchClient,
+        self, cluster_client::ClusterClient, election_client::ElectionClient, kv_client::KvClient,
+        lock_client::LockClient, session_client::SessionClient, watch_client::WatchClient,
     },
 };
 use tempfile::TempDir;
@@ -116,6 +116,46 @@ async fn a_lock_is_taken_validated_and_given_back() {
     let validate = v1::LockValidateRequest { name: "l".into(), token: claim.token, ..Default::default() };
     let validated = locks.validate(validate).await.unwrap().into_inner();
     assert!(!validated.owner && validated.current_token == next.token);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_impossible_name_is_refused_by_whoever_is_asked_about_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, channel) = start(&directory).await;
+    let (mut elections, mut locks) = (ElectionClient::new(channel.clone()), LockClient::new(channel));
+    let name = || bytes::Bytes::from("a\nb");
+    let observe = v1::ElectionObserveRequest { name: name() };
+    let leader = v1::ElectionLeaderRequest { name: name(), ..Default::default() };
+    let validate = v1::LockValidateRequest { name: name(), token: 1, ..Default::default() };
+    let describe = v1::LockDescribeRequest { name: name(), ..Default::default() };
+    let refused = [
+        elections.observe(observe).await.map(drop).unwrap_err(),
+        elections.leader(leader).await.map(drop).unwrap_err(),
+        locks.validate(validate).await.map(drop).unwrap_err(),
+        locks.describe(describe).await.map(drop).unwrap_err(),
+    ];
+    for status in refused {
+        assert_eq!(reason(&status), (Code::InvalidArgument, "INVALID_NAME".to_owned()));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_description_has_at_most_a_page_of_owners() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, channel) = start(&directory).await;
+    let (mut sessions, mut locks) = (SessionClient::new(channel.clone()), LockClient::new(channel));
+    let open = v1::SessionOpenRequest { ttl_ms: 60_000, owner: "readers".to_owned() };
+    let session_id = sessions.open(open).await.unwrap().into_inner().session_id;
+    for reader in 0..3 {
+        let mut acquire = v1::LockAcquireRequest { name: "l".into(), session_id, ..Default::default() };
+        (acquire.suffix, acquire.mode) = (format!("{reader}").into(), v1::LockMode::Shared.into());
+        locks.acquire(acquire).await.unwrap();
+    }
+    let describe = v1::LockDescribeRequest { name: "l".into(), limit: 2, ..Default::default() };
+    let described = locks.describe(describe).await.unwrap().into_inner();
+    assert_eq!((described.owners.len(), described.owner_count, described.waiting), (2, 3, 0));
     server.stop().await;
 }
 
