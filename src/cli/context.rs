@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_client::{Client, Error, Freshness};
+use ringfence_client::{Client, ClusterStatus, Error, Freshness};
 
 use crate::args::{Global, ReadArgs};
 use crate::cluster::reachable;
@@ -59,8 +59,10 @@ impl Context {
         }
         let client = self.client.with_deadline(self.timeout.min(LOOK_TIME_MAX));
         match client.cluster().status(false).await {
-            Ok(status) if status.leader.is_none() => {
-                failure.message += &format!(" (the cluster has no leader, {})", reachable(&status));
+            Ok(status) if status.leader.is_none() || !has_majority(&status) => {
+                // One that was cut off may still take itself for the leader.
+                let lacks = if has_majority(&status) { "leader" } else { "majority" };
+                failure.message += &format!(" (the cluster has no {lacks}, {})", reachable(&status));
                 if failure.code == exit::UNAVAILABLE {
                     failure.next = NO_LEADER_STEP.to_owned();
                 }
@@ -71,6 +73,12 @@ impl Context {
         }
         failure
     }
+}
+
+fn has_majority(status: &ClusterStatus) -> bool {
+    let voters = status.members.iter().filter(|member| member.member.voter);
+    let (reachable, missing): (Vec<_>, Vec<_>) = voters.partition(|member| member.reachable);
+    reachable.len() > missing.len()
 }
 
 /// How fresh a read was asked to be.
