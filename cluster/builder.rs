@@ -10,7 +10,7 @@ use crate::{
     error::ClusterError,
     node::{Keeping, Node},
     ports::{self, ReservedPort},
-    settings::{MemberSettings, NodeSettings, member_on, members_from},
+    settings::{HTTP_LISTEN, MemberSettings, NodeSettings, member_on, members_from},
 };
 
 /// The first client port of the local cluster; node i listens on this plus i - 1.
@@ -43,6 +43,7 @@ pub struct Builder {
     ports: Ports,
     binary: Option<PathBuf>,
     settings: toml::Table,
+    http: bool,
     environment: Vec<(String, String)>,
 }
 
@@ -54,6 +55,7 @@ impl Default for Builder {
             ports: Ports::Auto,
             binary: None,
             settings: toml::Table::new(),
+            http: false,
             environment: Vec::new(),
         }
     }
@@ -95,6 +97,13 @@ impl Builder {
         self
     }
 
+    /// Each node serves its HTTP side, on a free port of its own: [`Node::http_address`].
+    #[must_use]
+    pub fn http(mut self) -> Self {
+        self.http = true;
+        self
+    }
+
     /// An environment variable of every node. Of the caller's own, those that begin with `RINGFENCE` don't reach the nodes.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
@@ -120,10 +129,15 @@ impl Builder {
                 (made.path().to_owned(), Some(made))
             }
         };
-        let (members, reserved) = place(self.nodes, self.ports)?;
+        let (members, mut reserved) = place(self.nodes, self.ports)?;
         let mut nodes = Vec::with_capacity(members.len());
         for mut settings in NodeSettings::of_members("test", &members, &directory) {
             settings.other.clone_from(&self.settings);
+            if self.http {
+                let port = ports::reserve_one()?;
+                settings.other.insert(HTTP_LISTEN.to_owned(), format!("127.0.0.1:{}", port.number()).into());
+                reserved.push(port);
+            }
             let own = directory.join(format!("node{}", settings.node_id));
             fs::create_dir_all(&own).map_err(|error| ClusterError::io("create", &own, error))?;
             let config = own.join("config.toml");

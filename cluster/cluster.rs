@@ -11,7 +11,15 @@ use ringfence_proto::v1::ClusterStatusResponse;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::{ask, builder::Builder, error::ClusterError, node::Node, ports::ReservedPort, process::Condition};
+use crate::{
+    ask,
+    builder::Builder,
+    error::ClusterError,
+    node::Node,
+    ports::{self, ReservedPort},
+    process::Condition,
+    settings::member_on,
+};
 
 /// How long nodes may take to become ready. Far more than they need, so that a busy machine fails no test; a node that
 /// has died ends the wait at once.
@@ -33,6 +41,8 @@ pub struct Cluster {
     reserved: Vec<ReservedPort>,
     /// The processes end with this value.
     owned: bool,
+    /// The highest number that a node has had: no number is given twice.
+    last_id: u64,
 }
 
 impl Cluster {
@@ -47,12 +57,14 @@ impl Cluster {
         temporary: Option<TempDir>,
         reserved: Vec<ReservedPort>,
     ) -> Self {
-        Self { nodes, directory, temporary, reserved, owned: true }
+        let last_id = last(&nodes);
+        Self { nodes, directory, temporary, reserved, owned: true, last_id }
     }
 
     /// A cluster whose processes run on when this value goes.
     pub(crate) fn lasting(nodes: Vec<Node>, directory: PathBuf) -> Self {
-        Self { nodes, directory, temporary: None, reserved: Vec::new(), owned: false }
+        let last_id = last(&nodes);
+        Self { nodes, directory, temporary: None, reserved: Vec::new(), owned: false, last_id }
     }
 
     /// All nodes, by id.
@@ -77,6 +89,37 @@ impl Cluster {
     /// `http://host:port` of every node, for a client.
     pub fn endpoints(&self) -> Vec<String> {
         self.nodes.iter().map(Node::endpoint).collect()
+    }
+
+    /// Makes one node more, with free ports and the next number, that waits to be added to this cluster: its files only,
+    /// nothing runs yet. It has the first node's program and settings. Answers its id.
+    ///
+    /// # Errors
+    /// If there are no free ports, a file can't be written, or there is no node whose settings it could have.
+    pub fn make_joining(&mut self) -> Result<u64, ClusterError> {
+        let id = self.last_id + 1;
+        let Some(like) = self.nodes.first() else {
+            return Err(ClusterError::NoSuchNode { id, known: Vec::new() });
+        };
+        let (client, peer) = (ports::reserve_one()?, ports::reserve_one()?);
+        let node = like.joining(&member_on(id, client.number(), peer.number()), &self.directory)?;
+        self.reserved.extend([client, peer]);
+        self.nodes.push(node);
+        self.last_id = id;
+        Ok(id)
+    }
+
+    /// Kills a node if it runs, and counts it among the nodes no more. What it stored stays.
+    ///
+    /// # Errors
+    /// If there is no such node, or the system doesn't end it.
+    pub async fn retire(&mut self, id: u64) -> Result<(), ClusterError> {
+        match self.node(id)?.kill().await {
+            Ok(()) | Err(ClusterError::NotRunning { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        self.nodes.retain(|node| node.id() != id);
+        Ok(())
     }
 
     /// Starts every node that doesn't run, and waits until all that run are ready.
@@ -229,6 +272,10 @@ impl Cluster {
         let failed = ended.into_iter().find(|end| !matches!(end, Ok(()) | Err(ClusterError::NotRunning { .. })));
         failed.unwrap_or(Ok(()))
     }
+}
+
+fn last(nodes: &[Node]) -> u64 {
+    nodes.iter().map(Node::id).max().unwrap_or(0)
 }
 
 /// Whom this node follows, or why it isn't ready.

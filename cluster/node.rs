@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use crate::{
     error::ClusterError,
     process::{Condition, Process},
-    settings::NodeSettings,
+    settings::{HTTP_LISTEN, MemberSettings, NodeSettings},
 };
 
 /// How long a node that was asked to stop is given before it is killed: the server's own bound is 5 s.
@@ -71,6 +71,30 @@ impl Node {
         }
     }
 
+    /// A node of the same cluster with this one's program and settings, that waits to be added; writes its files.
+    pub(crate) fn joining(&self, member: &MemberSettings, directory: &Path) -> Result<Self, ClusterError> {
+        let own = directory.join(format!("node{}", member.id));
+        let mut other = self.settings.other.clone();
+        // A port can't be shared.
+        other.remove(HTTP_LISTEN);
+        let settings = NodeSettings {
+            cluster: self.settings.cluster.clone(),
+            node_id: member.id,
+            data_dir: own.join("data"),
+            client_listen: member.client_address.clone(),
+            client_address: member.client_address.clone(),
+            peer_listen: member.peer_address.clone(),
+            peer_address: member.peer_address.clone(),
+            join: true,
+            other,
+            members: Vec::new(),
+        };
+        fs::create_dir_all(&own).map_err(|error| ClusterError::io("create", &own, error))?;
+        let config = own.join("config.toml");
+        settings.save(&config)?;
+        Ok(Self::new(settings, config, &own, self.binary.clone(), self.environment.clone(), self.keeping))
+    }
+
     /// The node's id.
     pub fn id(&self) -> u64 {
         self.settings.node_id
@@ -89,6 +113,11 @@ impl Node {
     /// `host:port` for members.
     pub fn peer_address(&self) -> &str {
         &self.settings.peer_address
+    }
+
+    /// `host:port` of its HTTP side, if it has one.
+    pub fn http_address(&self) -> Option<&str> {
+        self.settings.other.get(HTTP_LISTEN)?.as_str()
     }
 
     /// What stands in its configuration.
@@ -211,8 +240,19 @@ impl Node {
         self.bring_to(Signal::CONT, Condition::Running).await
     }
 
-    /// The exit code with which its last process ended, if [`Node::stop`] or [`Node::kill`] ended one that this value had
-    /// started, and no signal did.
+    /// Waits until its process ends by itself, for `limit` at most. Cancel safe.
+    ///
+    /// # Errors
+    /// If it doesn't run, or is still there afterwards.
+    pub async fn ended(&self, limit: Duration) -> Result<(), ClusterError> {
+        let Some(process) = Process::load(&self.pid_file) else {
+            return Err(ClusterError::NotRunning { id: self.id() });
+        };
+        self.gone(&process, limit).await
+    }
+
+    /// The exit code with which its last process ended, if [`Node::stop`], [`Node::kill`] or [`Node::ended`] saw the end of
+    /// one that this value had started, and no signal ended it.
     pub fn exit_code(&self) -> Option<i32> {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         ended.and_then(|status| status.code())
@@ -245,6 +285,10 @@ impl Node {
 
     async fn end(&self, signal: Signal, limit: Duration) -> Result<(), ClusterError> {
         let process = self.signal(signal)?;
+        self.gone(&process, limit).await
+    }
+
+    async fn gone(&self, process: &Process, limit: Duration) -> Result<(), ClusterError> {
         if !process.is_within(Condition::Gone, limit).await {
             return Err(ClusterError::TimedOut {
                 what: format!("end of node {} (process {})", self.id(), process.pid()),

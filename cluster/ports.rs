@@ -62,6 +62,14 @@ pub fn reserve(count: usize) -> Result<Vec<ReservedPort>, ClusterError> {
     Ok(reserved)
 }
 
+/// Reserves one.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn reserve_one() -> Result<ReservedPort, ClusterError> {
+    reserve(1)?.pop().ok_or(ClusterError::NoPorts { first: FIRST, last: LAST })
+}
+
 /// Nobody listens on this port of the loopback address.
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()

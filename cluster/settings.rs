@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ClusterError;
 
+/// The key of where a node serves its HTTP side. Nowhere without it.
+pub const HTTP_LISTEN: &str = "http_listen";
+
 /// A member as every node's file lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberSettings {

@@ -1,84 +1,14 @@
 //! `ringfence` as scripts use it: JSON on standard output, reasons on standard error, exit codes.
 
-use std::{
-    collections::BTreeSet,
-    process::{Output, Stdio},
-};
+use std::{collections::BTreeSet, process::Stdio};
 
 use ringfence_tests::{
-    World, binaries,
-    raw::text,
+    World,
+    cli::{Cli, next},
     wait::{until, within},
 };
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-};
-
-/// The command line for one cluster.
-struct Cli {
-    endpoints: String,
-}
-
-impl Cli {
-    fn of(world: &World) -> Self {
-        Self { endpoints: world.endpoints().join(",") }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binaries::cli());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("RINGFENCE") {
-                command.env_remove(name);
-            }
-        }
-        command.env("RINGFENCE_ENDPOINTS", &self.endpoints).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Output {
-        within("the command line to end", self.command(arguments).output()).await.unwrap()
-    }
-
-    /// What a successful command prints.
-    async fn text(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments).await;
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        text(&output.stdout)
-    }
-
-    /// The objects that a successful command prints with `--json`.
-    async fn objects(&self, arguments: &[&str]) -> Vec<Value> {
-        let text = self.text(&[&["--json"], arguments].concat()).await;
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    async fn object(&self, arguments: &[&str]) -> Value {
-        let mut objects = self.objects(arguments).await;
-        assert_eq!(objects.len(), 1, "{arguments:?}: {objects:?}");
-        objects.remove(0)
-    }
-
-    /// Checks the exit code of a command that fails, and gives its reason.
-    async fn fails(&self, code: i32, arguments: &[&str]) -> Value {
-        let output = self.run(&[&["--json"], arguments].concat()).await;
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
-        text(&output.stderr).lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null)
-    }
-
-    /// Starts a command that runs on, and reads its objects.
-    fn start(&self, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
-        let mut child = self.command(&[&["--json"], arguments].concat()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        (child, lines)
-    }
-}
-
-async fn next(lines: &mut Lines<BufReader<ChildStdout>>) -> Value {
-    let line = within("a line", lines.next_line()).await.unwrap().expect("a further line");
-    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
-}
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 #[tokio::test]
 async fn keys_and_transactions() {

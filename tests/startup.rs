@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ringfence_cluster::settings::NodeSettings;
+use ringfence_cluster::settings::{HTTP_LISTEN, NodeSettings};
 use ringfence_tests::{
     World, binaries,
     raw::text,
@@ -89,6 +89,12 @@ async fn a_port_that_is_in_use() {
         refuses(world.node(1).config(), REFUSED, &[&address, port, "another process"]).await;
         drop(occupied);
     }
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = occupied.local_addr().unwrap().to_string();
+    let http = changed(&world, 1, |settings| {
+        settings.other.insert(HTTP_LISTEN.to_owned(), address.clone().into());
+    });
+    refuses(&http, REFUSED, &[&address, "HTTP port", "another process", HTTP_LISTEN]).await;
     lost_nothing(&world).await;
 }
 

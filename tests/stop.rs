@@ -1,12 +1,14 @@
-//! SIGTERM: a server says good-bye to whom it serves, ends with exit code 0, and loses nothing.
+//! SIGTERM: a server says good-bye to whom it serves, ends with exit code 0, and loses nothing. A second signal ends it at
+//! once.
 
 use ringfence_client::{SessionOptions, WatchItem, WatchOptions};
 use ringfence_proto::v1::{watch_request::Request, watch_response::Response, *};
 use ringfence_tests::{
     World,
     raw::{bytes, text},
-    wait::within,
+    wait::{PATIENCE, within},
 };
+use rustix::process::Signal;
 
 /// Opens a watch and gives both of its ends.
 async fn watch(world: &World, id: u64) -> (tokio::sync::mpsc::Sender<WatchRequest>, tonic::Streaming<WatchResponse>) {
@@ -89,4 +91,38 @@ async fn clients_of_a_server_that_stops_go_on_elsewhere() {
     guard.release().await.unwrap();
     session.close().await.unwrap();
     world.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_a_server_at_once() {
+    let world = World::start(3).await;
+    let leader = world.leader().await;
+    world.raw(leader).put("k", "v").await.unwrap();
+    // Nobody is there to take the leadership over, so that a stop in good order takes its time.
+    for id in world.ids().into_iter().filter(|id| *id != leader) {
+        world.node(id).pause().await.unwrap();
+    }
+    // Both wait for the process when it goes on: no stop can be over before the second one comes.
+    let node = world.node(leader);
+    node.pause().await.unwrap();
+    let process = node.process().unwrap();
+    for signal in [Signal::TERM, Signal::INT] {
+        assert!(process.signal(signal).unwrap());
+    }
+    node.resume().await.unwrap();
+    node.ended(PATIENCE).await.unwrap();
+    assert_eq!(node.exit_code(), Some(1), "{}", node.log_tail(20));
+    for id in world.ids().into_iter().filter(|id| *id != leader) {
+        world.node(id).resume().await.unwrap();
+    }
+    world.revive(leader).await;
+    assert_eq!(world.raw(leader).get("k").await.unwrap().as_deref(), Some("v"));
+}
+
+#[tokio::test]
+async fn an_interrupt_is_a_stop() {
+    let world = World::start(1).await;
+    assert!(world.node(1).process().unwrap().signal(Signal::INT).unwrap());
+    world.node(1).ended(PATIENCE).await.unwrap();
+    assert_eq!(world.node(1).exit_code(), Some(0), "{}", world.node(1).log_tail(20));
 }

@@ -5,13 +5,17 @@ mod cli;
 mod client;
 mod elections;
 mod keys;
+mod lasting;
 mod locks;
 mod members;
+mod monitoring;
+mod resizing;
 mod sessions;
 mod watches;
 
 // What it does when not.
 mod abuse;
+mod failing;
 mod faults;
 mod preconditions;
 mod refusals;

@@ -31,6 +31,16 @@ pub fn cli() -> &'static Path {
     &BINARIES.1
 }
 
+/// What `scripts/cluster` calls.
+///
+/// # Panics
+/// If it isn't there.
+#[must_use]
+pub fn tool() -> PathBuf {
+    LazyLock::force(&BINARIES);
+    binary::find("ringfence-cluster", "RINGFENCE_CLUSTER_TOOL").unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Cargo builds a package's programs for that package's own tests alone, so that these may be missing here, or old. With
 /// nothing to do it takes a moment.
 fn build() {

@@ -1,6 +1,9 @@
 //! A cluster of real processes for one test.
 
-use std::ops::Deref;
+use std::{
+    ops::{Deref, DerefMut},
+    path::Path,
+};
 
 use ringfence_client::Client;
 use ringfence_cluster::{Builder, Cluster, Node};
@@ -22,6 +25,12 @@ impl Deref for World {
     }
 }
 
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Cluster {
+        &mut self.cluster
+    }
+}
+
 impl World {
     /// Starts this many nodes with the settings that a user gets, and waits until they have a leader.
     ///
@@ -36,7 +45,15 @@ impl World {
     /// # Panics
     /// If it can't be started.
     pub async fn of(builder: Builder) -> Self {
-        let cluster = builder.binary(binaries::server()).start().await;
+        Self::of_program(builder, binaries::server()).await
+    }
+
+    /// Starts the cluster described, of this program, which must become the server.
+    ///
+    /// # Panics
+    /// If it can't be started.
+    pub async fn of_program(builder: Builder, program: &Path) -> Self {
+        let cluster = builder.binary(program).start().await;
         Self { cluster: cluster.unwrap_or_else(|error| panic!("{error}")) }
     }
 
