@@ -10,14 +10,17 @@ use std::time::Duration;
 use ringfence_client::{Client, Error, GetOptions, Op, Txn};
 use tracing::info;
 
-use crate::world::{SERVERS, World, client, status, until};
+use crate::{
+    history::Recorder,
+    world::{Machine, Plan, World, client, status, until},
+};
 
 /// Machine of the client that stays with the majority.
-const OUTSIDE: usize = 1;
+const OUTSIDE: u32 = 1;
 /// Machine of the client that is cut off together with the old leader.
-const INSIDE: usize = 2;
+const INSIDE: u32 = 2;
 /// Machine from which the scenario looks at all servers; its links are never cut.
-const ABOVE: usize = 3;
+const ABOVE: u32 = 3;
 /// Whole time of a call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -26,22 +29,25 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// # Errors
 /// The first promise that was broken.
 pub async fn leader_is_cut_off() -> Result<(), String> {
-    let world = World::start(3);
-    let all: Vec<u64> = (1..=SERVERS).collect();
+    let plan = Plan { clients: 3, ..Plan::default() };
+    let world = World::start(&plan, Recorder::simulated());
+    let all = world.servers();
     let old = world.on_client(ABOVE, agreed(all.clone(), 0)).await?;
     info!(leader = old, "elected");
     let outside = world.on_client(OUTSIDE, before(all.clone())).await?;
 
     let others: Vec<u64> = all.iter().copied().filter(|id| *id != old).collect();
-    let (cut_off, rest) = ((&[old][..], &[INSIDE][..]), (&others[..], &[OUTSIDE][..]));
-    world.cut(cut_off, rest);
+    let cut_off = [Machine::Server(old), Machine::Client(INSIDE)];
+    let mut rest: Vec<Machine> = others.iter().copied().map(Machine::Server).collect();
+    rest.push(Machine::Client(OUTSIDE));
+    world.links(&cut_off, &rest, false);
     info!(server = old, "cut off");
     let refused = world.on_client(INSIDE, nothing_is_acknowledged(old)).await?;
     let new = world.on_client(ABOVE, agreed(others.clone(), old)).await?;
     info!(leader = new, "elected");
     let outside = world.on_client(OUTSIDE, during(outside)).await?;
 
-    world.heal(cut_off, rest);
+    world.links(&cut_off, &rest, true);
     info!("healed");
     world.on_client(OUTSIDE, after(outside, refused)).await?;
     world.on_client(OUTSIDE, hand_over(all.clone(), old)).await?;

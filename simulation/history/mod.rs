@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 mod conditions;
 
 pub use conditions::{Changed, Condition, Machine};
+pub mod recorder;
+
+pub use recorder::{OpenCall, OpenWatch, Recorder};
 
 /// Nanoseconds of true time since the world began.
 pub type Time = u64;

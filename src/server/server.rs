@@ -106,6 +106,15 @@ impl Server {
     /// # Errors
     /// See [`StartError`]. Nothing is left running then.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_observed(settings, |_| ()).await
+    }
+
+    /// As [`Server::start`]; `observe` is given the replica before anything is applied, so that it can
+    /// [add observers](Replica::observe) that miss nothing.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing is left running then.
+    pub async fn start_observed(settings: Settings, observe: impl FnOnce(&Arc<Replica>)) -> Result<Self, StartError> {
         let started = Instant::now();
         let listen = settings.client_listen;
         // First of all, so that a taken port leaves the data untouched.
@@ -113,6 +122,7 @@ impl Server {
         let address = listening.address();
 
         let replica = Replica::new();
+        observe(&replica);
         let hub = Hub::new(replica.clone());
         let stopping = Stopping::new();
         let proposer = Proposer::new(replica.clone(), stopping.clone());

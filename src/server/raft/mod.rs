@@ -15,6 +15,8 @@ mod forwards;
 mod log_store;
 mod network;
 mod node;
+#[cfg(madsim)]
+pub mod read_log;
 mod runtime;
 mod settings;
 mod snapshots;

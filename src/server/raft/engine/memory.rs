@@ -5,6 +5,7 @@ use std::{
     io::{self, Read},
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -32,6 +33,8 @@ struct Inner {
     pending: Vec<Write>,
     files: BTreeMap<String, Bytes>,
     fail_syncs: bool,
+    full: bool,
+    sync_time: Duration,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -105,6 +108,28 @@ impl MemoryDisk {
         inner.synced.records.insert(index, bytes.clone());
         inner.log.records.insert(index, bytes);
         true
+    }
+
+    /// How long a sync takes from now on, in simulated time.
+    pub fn set_sync_time(&self, time: Duration) {
+        self.inner.lock().sync_time = time;
+    }
+
+    /// How long a sync takes.
+    pub fn sync_time(&self) -> Duration {
+        self.inner.lock().sync_time
+    }
+
+    /// The disk has no room from now on, or has again: writes fail.
+    pub fn set_full(&self, full: bool) {
+        self.inner.lock().full = full;
+    }
+
+    /// The records that are durable, and a mark.
+    pub(crate) fn durable(&self, mark: Mark) -> (Vec<(u64, Bytes)>, Option<Bytes>) {
+        let inner = self.inner.lock();
+        let records = inner.synced.records.iter().map(|(index, record)| (*index, record.clone()));
+        (records.collect(), inner.synced.marks.get(&mark).cloned())
     }
 
     /// A handle on the log and the files, which a crash kills.

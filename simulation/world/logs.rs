@@ -1,0 +1,40 @@
+//! What stands in the servers' logs, as it is on their disks.
+
+use std::collections::BTreeMap;
+
+use ringfence_server::raft::read_log;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::World;
+use crate::history::Log;
+
+/// Terms of records that were read before: most of a log is the same the next time, and on the next disk.
+#[derive(Default)]
+pub(super) struct Terms(BTreeMap<(u64, u64), u64>);
+
+impl World {
+    /// Writes down what is durable on every disk now.
+    pub fn record_logs(&self) {
+        for id in self.servers() {
+            self.record_log(id);
+        }
+    }
+
+    /// Writes down what is durable on a server's disk now.
+    pub fn record_log(&self, id: u64) {
+        let Some(disk) = self.disk(id) else { return };
+        let (records, committed) = read_log::durable(&disk);
+        let mut entries = BTreeMap::new();
+        let mut inner = self.inner();
+        for (index, record) in records {
+            let hash = xxh3_64(&record);
+            let known = inner.terms.0.get(&(index, hash)).copied();
+            // A record that rots says nothing.
+            let Some(term) = known.or_else(|| read_log::term(index, &record)) else { continue };
+            inner.terms.0.insert((index, hash), term);
+            entries.insert(index, (term, hash));
+        }
+        drop(inner);
+        self.recorder().log(Log { server: id, at: self.recorder().now(), entries, committed });
+    }
+}

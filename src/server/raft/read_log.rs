@@ -1,0 +1,22 @@
+//! Reads the log on a simulated disk from outside, for who checks it.
+
+use bytes::Bytes;
+use ringfence_proto::storage as pb;
+
+use super::{
+    MemoryDisk,
+    engine::Mark,
+    log_store::record::{open_entry, open_mark},
+};
+
+/// The records that are durable now, by index, and the index up to which the durable mark says that they are committed (0: none).
+pub fn durable(disk: &MemoryDisk) -> (Vec<(u64, Bytes)>, u64) {
+    let (records, committed) = disk.durable(Mark::Committed);
+    let committed = committed.and_then(|value| open_mark::<pb::LogId>(Mark::Committed, &value).ok());
+    (records, committed.map_or(0, |id| id.index))
+}
+
+/// The term of a record; `None` if it is damaged.
+pub fn term(index: u64, record: &Bytes) -> Option<u64> {
+    open_entry(index, record).ok().map(|entry| entry.log_id.leader_id.term)
+}
