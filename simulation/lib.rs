@@ -7,6 +7,7 @@
 //! - [`history`]: what happened, as the checkers read it.
 //! - [`checkers`]: what is promised, one promise a file.
 //! - [`schedule`]: the faults of a run, made up front from the seed.
+//! - [`report`]: what a run tells whoever started it.
 //! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
 //! - [`scenario`]: what happens in it: the leader is cut off from the others, and later comes back.
 //! - [`trace`]: everything that anybody said, with the moment by the simulated clock, and its hash.
@@ -15,6 +16,7 @@
 
 pub mod checkers;
 pub mod history;
+pub mod report;
 pub mod schedule;
 
 #[cfg(madsim)]
