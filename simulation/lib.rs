@@ -10,6 +10,7 @@
 //! - [`report`]: what a run tells whoever started it.
 //! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
 //! - [`scenario`]: what happens in it: the leader is cut off from the others, and later comes back.
+//! - [`workload`]: what the clients do, each call written down.
 //! - [`trace`]: everything that anybody said, with the moment by the simulated clock, and its hash.
 //!
 //! Without `--cfg madsim` there is nothing here; the program `simulation` says how to run it then.
@@ -18,6 +19,7 @@ pub mod checkers;
 pub mod history;
 pub mod report;
 pub mod schedule;
+pub mod workload;
 
 #[cfg(madsim)]
 pub mod scenario;

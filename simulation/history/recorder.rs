@@ -59,7 +59,13 @@ impl Recorder {
     /// A client is about to call. Dropped without an end, the call's outcome is unknown.
     #[must_use]
     pub fn call(&self, client: ClientId, action: Action) -> OpenCall {
-        OpenCall { recorder: self.clone(), call: Some((client, self.now(), action)) }
+        self.call_since(client, self.now(), action)
+    }
+
+    /// A client is about to call, or has called since this moment: what it does by itself is known only afterwards.
+    #[must_use]
+    pub fn call_since(&self, client: ClientId, since: Time, action: Action) -> OpenCall {
+        OpenCall { recorder: self.clone(), call: Some((client, since, action)) }
     }
 
     /// A client looks whether it owns a lock; recorded if `look` says so. No time passes meanwhile.

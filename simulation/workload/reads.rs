@@ -1,0 +1,96 @@
+//! Reading keys and locks: linearizably on every server, stale with and without a bound, and on purpose where leadership was just lost.
+
+use ringfence_client::{Claim, Client, Error, GetOptions, KeyValue, RangeResult};
+
+use super::{ended, hand::Hand};
+use crate::history::{Action, Answer, Read, Seen};
+
+/// A worker that reads.
+pub(super) async fn reader(mut hand: Hand) {
+    let mut led = None;
+    while !hand.stopped() {
+        let leader = hand.common.world.leader();
+        let former = led.filter(|former| leader.is_some_and(|leader| leader != *former));
+        led = leader;
+        if let Some(former) = former {
+            // It may not know yet that it leads no more.
+            for _ in 0..5 {
+                let client = hand.at(former);
+                read(&mut hand, &client, Read::Linearizable).await;
+            }
+        }
+        let client = match hand.chance(0.6) {
+            true => match hand.any_server() {
+                Some(server) => hand.at(server),
+                None => hand.client(),
+            },
+            false => hand.client(),
+        };
+        let how = match hand.below(10) {
+            0..6 => Read::Linearizable,
+            6..9 => Read::Stale { min_revision: hand.seen() },
+            _ => Read::Stale { min_revision: 0 },
+        };
+        read(&mut hand, &client, how).await;
+        hand.pause().await;
+    }
+}
+
+/// One read: a key, or all of them.
+async fn read(hand: &mut Hand, client: &Client, how: Read) {
+    let key = hand.key();
+    let (action, options) = match hand.below(5) {
+        0 => (Action::List { prefix: "k/".to_owned(), read: how }, GetOptions::prefix("k/")),
+        _ => (Action::Get { key: key.clone(), read: how }, GetOptions::key(&key)),
+    };
+    let options = match how {
+        Read::Linearizable => options,
+        Read::Stale { min_revision } => options.min_revision(min_revision),
+    };
+    let done = hand.call(action, client.kv().get_with(options), answered, ended::read).await;
+    drop(done);
+}
+
+fn answered(read: &RangeResult) -> Answer {
+    Answer::Read { found: read.kvs.iter().map(seen).collect(), revision: read.revision }
+}
+
+/// A key as the history tells it.
+pub(super) fn seen(kv: &KeyValue) -> Seen {
+    Seen {
+        key: String::from_utf8_lossy(&kv.key).into_owned(),
+        value: String::from_utf8_lossy(&kv.value).into_owned(),
+        mod_revision: kv.mod_revision,
+    }
+}
+
+/// A worker that describes locks and elections.
+pub(super) async fn describer(mut hand: Hand) {
+    while !hand.stopped() {
+        let locks = hand.common.weights.locks.len();
+        let elections = hand.common.weights.elections as usize;
+        let name = match hand.below(locks + elections) {
+            number if number < locks => super::locks::name(number),
+            number => super::elections::name(number - locks),
+        };
+        let client = match hand.any_server() {
+            Some(server) => hand.at(server),
+            None => hand.client(),
+        };
+        describe(&hand, &client, &name).await.ok();
+        hand.pause().await;
+    }
+}
+
+/// Describes a lock, linearizably.
+pub(super) async fn describe(hand: &Hand, client: &Client, lock: &str) -> Result<(), Error> {
+    let tokens = |claims: &[Claim]| claims.iter().map(|claim| claim.token).collect();
+    let action = Action::Describe { lock: lock.to_owned() };
+    let answer = |queue: &ringfence_client::LockDescription| Answer::Queue {
+        owners: tokens(&queue.owners),
+        waiters: tokens(&queue.waiters),
+        revision: queue.revision,
+    };
+    hand.call(action, client.locks().describe(lock, 0), answer, ended::read).await?;
+    Ok(())
+}
