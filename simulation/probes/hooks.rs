@@ -60,6 +60,8 @@ pub trait World {
     fn fate(&self, message: Message) -> Fate;
     /// How fast the current node's clock runs, in parts per million more than true time (negative: slower).
     fn drift_ppm(&self) -> i64;
+    /// What the current node's clock has measured since the world began, in nanoseconds.
+    fn local_ns(&self) -> u64;
     /// A renewal of these sessions was acknowledged to the client that runs on the current node, which had sent it at this moment of true
     /// time (nanoseconds since the world began).
     fn renewed(&self, session: u64, ttl: Duration, sent_ns: u64);
@@ -95,6 +97,20 @@ pub fn fate(message: Message) -> Fate {
 #[must_use]
 pub fn drift_ppm() -> i64 {
     ask(|world| world.drift_ppm())
+}
+
+/// See [`World::local_ns`]; 0 without a world.
+#[must_use]
+pub fn local_ns() -> u64 {
+    ask(|world| world.local_ns())
+}
+
+/// What the current node's clock measures in this much of true time.
+#[must_use]
+pub fn drifted(time: Duration) -> Duration {
+    let nanoseconds = i128::try_from(time.as_nanos()).unwrap_or(i128::MAX);
+    let more = nanoseconds.saturating_mul(i128::from(drift_ppm())) / 1_000_000;
+    Duration::from_nanos(u64::try_from(nanoseconds.saturating_add(more)).unwrap_or(0))
 }
 
 /// See [`World::renewed`].

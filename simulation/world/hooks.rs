@@ -42,7 +42,15 @@ impl hooks::World for Ear {
     fn drift_ppm(&self) -> i64 {
         let Some(world) = self.world() else { return 0 };
         let Some(here) = Self::here(&world) else { return 0 };
-        world.inner().drift.get(&here).copied().unwrap_or_default()
+        world.inner().drift.get(&here).map_or(0, |drift| drift.ppm)
+    }
+
+    fn local_ns(&self) -> u64 {
+        let Some(world) = self.world() else { return 0 };
+        let now = world.recorder().now();
+        let here = Self::here(&world);
+        let inner = world.inner();
+        here.and_then(|here| inner.drift.get(&here)).map_or(now, |drift| drift.local_ns(now))
     }
 
     fn renewed(&self, session: u64, ttl: Duration, sent_ns: u64) {

@@ -103,7 +103,7 @@ struct Inner {
     servers: BTreeMap<u64, Machinery>,
     /// The newest term that was seen, and its leader.
     led: (u64, u64),
-    drift: BTreeMap<Machine, i64>,
+    drift: BTreeMap<Machine, Drift>,
     net: Net,
     listeners: Vec<mpsc::UnboundedSender<(Time, u64, Happening)>>,
     /// How often each thing happened.
@@ -111,6 +111,24 @@ struct Inner {
     terms: logs::Terms,
     next_server: u64,
     gone: BTreeSet<u64>,
+}
+
+/// How a machine's clock runs.
+#[derive(Clone, Copy, Debug)]
+struct Drift {
+    ppm: i64,
+    /// True time at which it began to run like this.
+    since: Time,
+    /// What it read then, in nanoseconds.
+    local: u64,
+}
+
+impl Drift {
+    fn local_ns(&self, now: Time) -> u64 {
+        let passed = i128::from(now.saturating_sub(self.since));
+        let more = passed * i128::from(self.ppm) / 1_000_000;
+        u64::try_from(i128::from(self.local) + passed + more).unwrap_or(u64::MAX)
+    }
 }
 
 impl World {
@@ -205,7 +223,10 @@ impl World {
     /// Lets a machine's clock run faster (or slower) from now on, by parts per million of true time.
     pub fn drift(&self, machine: Machine, ppm: i64) {
         self.recorder().drift(ppm.unsigned_abs(), ppm.unsigned_abs() <= DRIFT_ALLOWANCE_PPM);
-        self.inner().drift.insert(machine, ppm);
+        let now = self.recorder().now();
+        let mut inner = self.inner();
+        let local = inner.drift.get(&machine).map_or(now, |drift| drift.local_ns(now));
+        inner.drift.insert(machine, Drift { ppm, since: now, local });
     }
 
     /// A client that knows these servers. Make it and use it on a machine of its own only: see [`World::spawn_on_client`].

@@ -27,8 +27,12 @@ impl Moment {
 
     /// Time from `now` until this moment, by the clock that says less.
     pub(crate) fn left(self, now: Moment) -> Duration {
-        let by_instant = self.instant.saturating_duration_since(now.instant);
         let by_boot = self.since_boot.saturating_sub(now.since_boot);
+        // In simulation the instant is true time, which no machine can read.
+        if cfg!(madsim) {
+            return by_boot;
+        }
+        let by_instant = self.instant.saturating_duration_since(now.instant);
         by_instant.min(by_boot)
     }
 
@@ -46,8 +50,22 @@ fn since_boot() -> Duration {
     Duration::new(seconds, nanoseconds)
 }
 
-#[cfg(not(all(target_os = "linux", not(madsim))))]
+/// In simulation, a clock whose rate may differ from true time's.
+#[cfg(madsim)]
+fn since_boot() -> Duration {
+    Duration::from_nanos(ringfence_probes::hooks::local_ns())
+}
+
+#[cfg(all(not(target_os = "linux"), not(madsim)))]
 fn since_boot() -> Duration {
     // Adding a duration to it and asking what is left gives that duration for ever: the other clock decides.
     Duration::ZERO
+}
+
+/// Tells the simulation that a renewal which was sent at this moment is acknowledged.
+#[cfg(madsim)]
+pub(crate) fn tell_renewed(session: u64, ttl: Duration, sent: Moment) {
+    let now = madsim::time::TimeHandle::current().elapsed();
+    let sent = now.saturating_sub(sent.instant.elapsed());
+    ringfence_probes::hooks::renewed(session, ttl, u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX));
 }

@@ -273,6 +273,8 @@ impl Renewer {
             };
             if renewal.alive {
                 tended.lease.renewed(pending.sent);
+                #[cfg(madsim)]
+                crate::clock::tell_renewed(renewal.session_id, tended.lease.ttl, pending.sent);
             } else {
                 tended.lease.end(Loss::Expired);
                 self.leases.remove(&renewal.session_id);

@@ -107,6 +107,8 @@ impl Session {
         })?;
         let ttl = Duration::from_millis(answer.body.ttl_ms);
         let lease = Arc::new(Lease::new(answer.body.session_id, ttl, answer.sent));
+        #[cfg(madsim)]
+        crate::clock::tell_renewed(answer.body.session_id, ttl, answer.sent);
         let session = Self {
             inner: Arc::new(Inner {
                 client: client.clone(),

@@ -58,6 +58,8 @@ impl Clock {
     fn look(&self, now: Instant) -> u64 {
         let mut reading = self.reading.lock();
         let gap = now.saturating_duration_since(reading.looked);
+        #[cfg(madsim)]
+        let gap = ringfence_probes::hooks::drifted(gap);
         let counted = if gap > PULSE + LATE_MAX { PULSE } else { gap };
         reading.at += counted;
         reading.paused += gap - counted;

@@ -135,6 +135,8 @@ impl Administrator {
     }
 
     async fn change(&self, change: Change) -> Result<(), AdminError> {
+        #[cfg(madsim)]
+        ringfence_probes::hooks::happened(ringfence_probes::hooks::Happening::MembersProposed);
         let changing = self.raft.change_membership(change, false);
         match Runtime::timeout(self.timeout, changing).await {
             Ok(Ok(_)) => Ok(()),

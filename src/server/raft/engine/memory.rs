@@ -125,6 +125,27 @@ impl MemoryDisk {
         self.inner.lock().full = full;
     }
 
+    /// Flips one bit of one of the durable records; which one is drawn from the number. Its index, if there are records.
+    pub fn rot(&self, number: u64) -> Option<u64> {
+        let index = {
+            let inner = self.inner.lock();
+            let place = number.checked_rem(inner.synced.records.len() as u64)?;
+            *inner.synced.records.keys().nth(usize::try_from(place).ok()?)?
+        };
+        self.damage(index).then_some(index)
+    }
+
+    /// Flips one bit of the newest file; its name, if there are files.
+    pub fn rot_file(&self, number: u64) -> Option<String> {
+        let mut inner = self.inner.lock();
+        let (name, file) = inner.files.iter_mut().next_back()?;
+        let mut bytes = file.to_vec();
+        let place = usize::try_from(number.checked_rem(bytes.len() as u64)?).ok()?;
+        *bytes.get_mut(place)? ^= 1;
+        *file = bytes.into();
+        Some(name.clone())
+    }
+
     /// The records that are durable, and a mark.
     pub(crate) fn durable(&self, mark: Mark) -> (Vec<(u64, Bytes)>, Option<Bytes>) {
         let inner = self.inner.lock();
@@ -136,6 +157,10 @@ impl MemoryDisk {
     pub(crate) fn open(&self) -> Handle {
         Handle { life: self.inner.lock().life, disk: self.clone() }
     }
+}
+
+fn full() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "no room is left on the disk")
 }
 
 /// An open [`MemoryDisk`].
@@ -158,11 +183,16 @@ impl Handle {
 impl LogEngine for Handle {
     fn write(&self, writes: &[Write]) -> io::Result<()> {
         self.with(|inner| {
+            let grows = writes.iter().any(|write| matches!(write, Write::Append { .. } | Write::Mark { .. }));
+            if inner.full && grows {
+                return Err(full());
+            }
             for write in writes {
                 inner.log.apply(write);
                 inner.pending.push(write.clone());
             }
-        })
+            Ok(())
+        })?
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -211,6 +241,11 @@ impl LogEngine for Handle {
         });
         bytes.unwrap_or(0) as u64
     }
+
+    #[cfg(madsim)]
+    fn sync_time(&self) -> Duration {
+        self.disk.sync_time()
+    }
 }
 
 impl Files for Handle {
@@ -256,7 +291,9 @@ struct Writing {
 
 impl io::Write for Writing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.handle.with(|_| ())?;
+        if self.handle.with(|inner| inner.full)? {
+            return Err(full());
+        }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
     }
@@ -270,7 +307,11 @@ impl FileWriter for Writing {
     fn sync(&mut self) -> io::Result<()> {
         let bytes = Bytes::copy_from_slice(&self.bytes);
         self.handle.with(|inner| {
+            if inner.fail_syncs {
+                return Err(io::Error::other("the sync failed, as it was told to"));
+            }
             inner.files.insert(self.name.clone(), bytes);
-        })
+            Ok(())
+        })?
     }
 }

@@ -100,4 +100,10 @@ pub trait LogEngine: Send + Sync + 'static {
 
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
+
+    /// How long a sync takes, where time is simulated.
+    #[cfg(madsim)]
+    fn sync_time(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
 }

@@ -1,7 +1,7 @@
 //! The one thread that writes to the engine.
 //!
 //! It takes everything that is queued, writes it as one batch, syncs once and then tells all who wait: group commit. While it
-//! syncs, the next batch gathers. In a simulation there is no thread, and each job is done where it is given.
+//! syncs, the next batch gathers. In a simulation it is a task, and a sync takes simulated time.
 
 use std::{io, ops::Range, sync::Arc};
 
@@ -72,6 +72,21 @@ enum Waiter {
     Other(Done),
 }
 
+/// What goes to the disk at once.
+struct Batch {
+    writes: Vec<Write>,
+    waiters: Vec<Waiter>,
+    /// Index of its last entry, if it has entries.
+    last: Option<u64>,
+}
+
+#[cfg(madsim)]
+impl Batch {
+    fn has_vote(&self) -> bool {
+        self.writes.iter().any(|write| matches!(write, Write::Mark { mark: Mark::Vote, .. }))
+    }
+}
+
 /// Writes jobs to the engine.
 pub struct Worker {
     engine: Arc<dyn LogEngine>,
@@ -94,18 +109,57 @@ impl Worker {
     }
 
     /// Does these jobs, and tells who waits for them.
+    #[cfg(not(madsim))]
     pub fn run(&mut self, jobs: Vec<Job>) {
+        let batch = self.begin(jobs);
+        let result = self.write(&batch.writes, !batch.waiters.is_empty());
+        self.finish(batch, &result);
+    }
+
+    /// As in reality, but the sync takes simulated time, in which the power may go.
+    #[cfg(madsim)]
+    pub async fn run(&mut self, jobs: Vec<Job>) {
+        use ringfence_probes::hooks::{Happening, happened};
+        let batch = self.begin(jobs);
+        let mut result = self.write(&batch.writes, false);
+        let (votes, entries) = (batch.has_vote(), batch.last.is_some());
+        if result.is_ok() && !batch.waiters.is_empty() {
+            for (happening, is_so) in [(Happening::VoteWritten, votes), (Happening::EntriesWritten, entries)] {
+                if is_so {
+                    happened(happening);
+                }
+            }
+            let sync_time = self.engine.sync_time();
+            if !sync_time.is_zero() {
+                tokio::time::sleep(sync_time).await;
+            }
+            result = self.write(&[], true);
+            if result.is_ok() && entries {
+                happened(Happening::EntriesSynced);
+                // Whoever cuts the power now has a chance to do it before anybody is told.
+                for _ in 0..3 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        self.finish(batch, &result);
+    }
+
+    fn begin(&mut self, jobs: Vec<Job>) -> Batch {
         let mut writes = Vec::new();
         let mut waiters = Vec::new();
         let mut last = None;
         for job in jobs {
             last = self.gather(job, &mut writes, &mut waiters).or(last);
         }
-        let result = self.write(&writes, !waiters.is_empty());
-        if let (Ok(()), Some(last)) = (&result, last) {
+        Batch { writes, waiters, last }
+    }
+
+    fn finish(&mut self, batch: Batch, result: &io::Result<()>) {
+        if let (Ok(()), Some(last)) = (result, batch.last) {
             (self.durable)(last);
         }
-        for waiter in waiters {
+        for waiter in batch.waiters {
             let result = result.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
             match waiter {
                 Waiter::Append(flushed) => flushed.io_completed(result),
@@ -183,9 +237,9 @@ pub enum Storage {
         /// Absent once it was joined.
         thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     },
-    /// Done where it is given.
+    /// A task. Absent once it was closed.
     #[cfg(madsim)]
-    Inline(Mutex<Option<Worker>>),
+    Task(Mutex<Option<tokio::sync::mpsc::UnboundedSender<Job>>>),
 }
 
 #[cfg(not(madsim))]
@@ -238,28 +292,39 @@ impl Storage {
 
 #[cfg(madsim)]
 impl Storage {
-    /// Keeps the worker.
+    /// Starts the worker.
     ///
     /// # Errors
     /// None.
-    pub fn start(worker: Worker) -> io::Result<Self> {
-        Ok(Self::Inline(Mutex::new(Some(worker))))
+    pub fn start(mut worker: Worker) -> io::Result<Self> {
+        let (jobs, mut queue) = tokio::sync::mpsc::unbounded_channel::<Job>();
+        tokio::spawn(async move {
+            while let Some(first) = queue.recv().await {
+                let mut jobs = vec![first];
+                while let Ok(next) = queue.try_recv() {
+                    jobs.push(next);
+                }
+                worker.run(jobs).await;
+                while worker.has_more() && queue.is_empty() {
+                    worker.run(Vec::new()).await;
+                }
+            }
+        });
+        Ok(Self::Task(Mutex::new(Some(jobs))))
     }
 
-    /// Does a job. After [`Storage::close`] it is dropped, and whoever waits for it learns that.
+    /// Queues a job. After [`Storage::close`] it is dropped, and whoever waits for it learns that.
     pub fn submit(&self, job: Job) {
-        let Self::Inline(worker) = self;
-        if let Some(worker) = worker.lock().as_mut() {
-            worker.run(vec![job]);
-            while worker.has_more() {
-                worker.run(Vec::new());
-            }
+        let Self::Task(jobs) = self;
+        if let Some(jobs) = jobs.lock().as_ref() {
+            // The task ends only when it is closed.
+            let _ = jobs.send(job);
         }
     }
 
-    /// Ends the worker, which lets go of the engine.
+    /// Does what is queued and ends the worker, which lets go of the engine.
     pub fn close(&self) {
-        let Self::Inline(worker) = self;
-        worker.lock().take();
+        let Self::Task(jobs) = self;
+        jobs.lock().take();
     }
 }

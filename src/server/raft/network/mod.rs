@@ -17,5 +17,5 @@ pub mod vigil;
 /// Bytes of a message between members. The largest is a batch of entries: [`super::log_store::REPLICATE_BYTES_MAX`], passed by at
 /// most one entry of requests of 2.1 MiB each that the proposer batches, and protobuf around them.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// Bytes of a snapshot in one message.
-pub const SNAPSHOT_CHUNK_BYTES: usize = 1 << 20;
+/// Bytes of a snapshot in one message; fewer in simulation, where snapshots are small.
+pub const SNAPSHOT_CHUNK_BYTES: usize = if cfg!(madsim) { 1 << 11 } else { 1 << 20 };

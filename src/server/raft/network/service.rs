@@ -125,6 +125,8 @@ impl pb::peer_server::Peer for PeerService {
         self.check(start.sender.as_ref())?;
         let vote = codec::raft::vote_from(start.vote.as_ref()).map_err(|error| invalid(&error))?;
         let unfinished = receive(&self.snapshots, &mut chunks, start.bytes).await?;
+        #[cfg(madsim)]
+        ringfence_probes::hooks::happened(ringfence_probes::hooks::Happening::SnapshotReceived);
         let received = blocking(move || unfinished.receive()).await;
         let (meta, file) = received.map_err(|error| Status::data_loss(format!("the snapshot is refused: {error}")))?;
         let snapshot = SnapshotOf::<TypeConfig, SnapshotFile> { meta, snapshot: file };
@@ -238,6 +240,10 @@ async fn receive(
         };
         if unfinished.bytes() + data.len() as u64 > bytes {
             return Err(Status::invalid_argument("the snapshot is longer than it said"));
+        }
+        #[cfg(madsim)]
+        if unfinished.bytes() < bytes / 2 && unfinished.bytes() + data.len() as u64 >= bytes / 2 {
+            ringfence_probes::hooks::happened(ringfence_probes::hooks::Happening::SnapshotHalfReceived);
         }
         let added = blocking(move || unfinished.add(&data).map(|()| unfinished)).await;
         unfinished = added.map_err(|error| disk(&error))?;
