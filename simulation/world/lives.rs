@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ringfence_probes::hooks::Happening;
+use ringfence_probes::{hit, hooks::Happening, marks};
 use ringfence_server::{
     config::Settings,
     raft::{DataPlace, Member, MemoryDisk},
@@ -101,6 +101,12 @@ impl World {
         };
         if !up {
             return false;
+        }
+        if kept != Kept::All && disk.unsynced() > 0 {
+            hit(marks::WRITES_LOST);
+            if self.leader() == Some(id) {
+                hit(marks::LEADER_LOST_POWER);
+            }
         }
         // The disk first: destructors of a killed node still run.
         match kept {

@@ -62,6 +62,13 @@ async fn attend(core: &Arc<Core>, chore: Chore) {
             let request = v1::SessionCloseRequest { session_id: session };
             let plan = plan("close session", ttl);
             let done = core.call(plan, request, crate::session::ask_close).await;
+            #[cfg(madsim)]
+            if let Err(failure) = &done
+                && matches!(failure.error, crate::Error::SessionLost { .. })
+                && !failure.repeated
+            {
+                ringfence_probes::hit(ringfence_probes::marks::EXPIRED_WHILE_CUT_OFF);
+            }
             log(done.err().map(|failure| failure.error));
         }
         Chore::Release { name, session, token, ttl } => release(core, name, session, token, Bytes::new(), ttl).await,

@@ -116,6 +116,8 @@ impl Follower {
                     tracing::debug!(%address, message = %trouble.message, "watch goes on elsewhere");
                     self.core.trouble(&address, &trouble);
                     self.tried.push(address);
+                    #[cfg(madsim)]
+                    self.misplace();
                 }
             }
         }
@@ -161,6 +163,19 @@ impl Follower {
             if let Err(left) = self.take(address, answer).await {
                 return left;
             }
+        }
+    }
+
+    /// By mistake it goes on a revision too early, or too late.
+    #[cfg(madsim)]
+    fn misplace(&mut self) {
+        use ringfence_probes::{Bug, on};
+        if let Place::From(next) = self.place
+            && self.ready.is_none()
+        {
+            ringfence_probes::hit(ringfence_probes::marks::WATCH_RESUMED);
+            let early = u64::from(on(Bug::WatchResumesEarly) && next > 1);
+            self.place = Place::From(next + u64::from(on(Bug::WatchResumesLate)) - early);
         }
     }
 

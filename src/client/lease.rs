@@ -67,6 +67,8 @@ impl Lease {
         }
         let left = state.until.left(now);
         if left.is_zero() {
+            #[cfg(madsim)]
+            ringfence_probes::hit(ringfence_probes::marks::LEASE_LAPSED);
             state.over = Some(Loss::Lapsed);
             drop(state);
             self.ended.notify_waiters();

@@ -102,6 +102,10 @@ impl Step<'_> {
     }
 
     pub fn release(&mut self, name: &Bytes, session: SessionId, which: &Which) -> Result<Reply, Refusal> {
+        #[cfg(madsim)]
+        if let Some(successor) = self.successor_by_mistake(name, which) {
+            return self.force_release(name, successor);
+        }
         let token = match which {
             Which::Token(token) => *token,
             Which::Suffix(suffix) | Which::Attempt { suffix, .. } => {
@@ -110,6 +114,10 @@ impl Step<'_> {
                 claim.ok_or(Refusal::TokenStale { token: 0 })?.create_revision
             }
         };
+        #[cfg(madsim)]
+        if self.state.place(name, token).is_none() {
+            ringfence_probes::hit(ringfence_probes::marks::RELEASED_TOO_LATE);
+        }
         let place = self.state.place(name, token).ok_or(Refusal::TokenStale { token })?;
         if place.session != session {
             return Err(Refusal::NotOwner("the claim is another session's".to_owned()));

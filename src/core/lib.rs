@@ -40,6 +40,8 @@ mod hash;
 mod keyspace;
 mod lifecycle;
 pub mod limits;
+#[cfg(madsim)]
+mod mistakes;
 pub mod outcome;
 pub mod query;
 mod queues;

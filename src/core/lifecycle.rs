@@ -53,7 +53,12 @@ impl Step<'_> {
     }
 
     fn renew(&mut self, id: SessionId) -> Option<u64> {
-        let ttl_ms = self.state.sessions.renew(id, self.state.clock_ms)?;
+        let ttl_ms = self.state.sessions.renew(id, self.state.clock_ms);
+        #[cfg(madsim)]
+        if ttl_ms.is_none() {
+            ringfence_probes::hit(ringfence_probes::marks::RENEWAL_AFTER_EXPIRY);
+        }
+        let ttl_ms = ttl_ms?;
         self.digest.tag(tag::RENEW).number(id.0);
         Some(ttl_ms)
     }

@@ -33,6 +33,9 @@ pub(crate) struct Queue {
     frontier: Token,
     /// The permits that the semaphore claims name, and how many of these claims there are.
     semaphores: Option<(u32, u64)>,
+    /// Readers that own the name although a writer waits in front of them: a mistake that the simulation can switch on.
+    #[cfg(madsim)]
+    pub(crate) overtakers: imbl::OrdSet<Token>,
 }
 
 /// A claim's place in a queue. Its value and the revision of its last change are with its key.
@@ -87,6 +90,10 @@ impl Queues {
         let owner = queue.is_owner(token);
         let place = queue.claims.remove(&token)?;
         queue.count(place.mode, -1);
+        #[cfg(madsim)]
+        if queue.overtakers.remove(&token).is_some() {
+            return Some((place, owner));
+        }
         if owner {
             queue.owners -= 1;
             if queue.frontier == token {
@@ -106,6 +113,12 @@ impl Queues {
             if !queue.admits(place.mode) {
                 break;
             }
+            #[cfg(madsim)]
+            match queue.meets_overtakers(token, place.mode) {
+                Some(true) => continue,
+                Some(false) => break,
+                None => {}
+            }
             if let Some(place) = queue.claims.get_mut(&token) {
                 Arc::make_mut(place).granted_wall_ms = wall_ms;
             }
@@ -113,6 +126,8 @@ impl Queues {
             queue.frontier = token;
             granted.push(token);
         }
+        #[cfg(madsim)]
+        queue.overtake(&mut granted);
         if queue.claims.is_empty() {
             self.by_name.remove(name);
         }
@@ -161,6 +176,10 @@ impl Queue {
     }
 
     pub fn is_owner(&self, token: Token) -> bool {
+        #[cfg(madsim)]
+        if self.overtakers.contains(&token) {
+            return true;
+        }
         token <= self.frontier && self.claims.contains_key(&token)
     }
 
@@ -211,12 +230,53 @@ impl Queue {
         };
         match (first.mode, mode) {
             (Mode::Shared, Mode::Shared) => true,
+            #[cfg(madsim)]
+            (Mode::Semaphore(permits), Mode::Semaphore(_))
+                if ringfence_probes::on(ringfence_probes::Bug::SemaphoreOneTooMany) =>
+            {
+                self.owners <= permits as usize
+            }
             (Mode::Semaphore(permits), Mode::Semaphore(_)) => self.owners < permits as usize,
             _ => false,
         }
     }
 
+    /// By mistake: whoever reads comes in where readers own, whoever waits in front.
+    #[cfg(madsim)]
+    fn overtake(&mut self, granted: &mut Vec<Token>) {
+        let first = self.claims.get_min().filter(|_| self.owners > 0);
+        if !ringfence_probes::on(ringfence_probes::Bug::ReaderOvertakesWriter)
+            || first.is_none_or(|(_, first)| first.mode != Mode::Shared)
+        {
+            return;
+        }
+        let readers = self.waiters().filter(|(token, place)| place.mode == Mode::Shared && !self.is_owner(*token));
+        let readers: Vec<Token> = readers.map(|(token, _)| token).collect();
+        for token in readers {
+            if let Some(place) = self.claims.get_mut(&token) {
+                Arc::make_mut(place).granted_wall_ms = place.claimed_wall_ms.max(1);
+            }
+            self.overtakers.insert(token);
+            granted.push(token);
+        }
+    }
+
+    /// The next in the queue where some overtook: it is one of them, and owns already (true), or must wait for them (false).
+    #[cfg(madsim)]
+    fn meets_overtakers(&mut self, token: Token, mode: Mode) -> Option<bool> {
+        if self.overtakers.remove(&token).is_some() {
+            self.owners += 1;
+            self.frontier = token;
+            return Some(true);
+        }
+        (mode != Mode::Shared && !self.overtakers.is_empty()).then_some(false)
+    }
+
     fn verify(&self) -> Result<(), String> {
+        #[cfg(madsim)]
+        if !self.overtakers.is_empty() {
+            return Ok(());
+        }
         let mut expected = Queue::default();
         for (token, place) in &self.claims {
             if let Mode::Semaphore(permits) = place.mode

@@ -151,6 +151,8 @@ impl State {
             self.keyspace.base().chain(self.keyspace.later()).map(|version| Record::Version(version.clone()));
         let sessions = self.sessions.iter().flat_map(|(id, session)| session_records(id, session));
         let claims = self.queues.from(Bound::Unbounded).flat_map(|(name, queue)| claim_records(name, queue));
+        #[cfg(madsim)]
+        let claims = crate::mistakes::forgotten(ringfence_probes::Bug::QueueMissingInSnapshot, claims);
         let mut records = 0;
         let counted = std::iter::once(header).chain(versions).chain(sessions).chain(claims).map(Some);
         // The end marker is asked for last, when all others were counted.
@@ -177,6 +179,8 @@ fn session_records(id: SessionId, session: &sessions::Session) -> impl Iterator<
         let result = Result::clone(&first.result);
         Record::Remembered(Remembered { session: id, sequence, command: first.command, result })
     });
+    #[cfg(madsim)]
+    let remembered = crate::mistakes::forgotten(ringfence_probes::Bug::RetriesMissingInSnapshot, remembered);
     std::iter::once(record).chain(remembered)
 }
 

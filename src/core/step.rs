@@ -59,8 +59,14 @@ impl<'a> Step<'a> {
                 break;
             }
             sessions += 1;
+            #[cfg(madsim)]
+            let granted = self.outcome.granted.len();
             keys += self.end_session(id);
             self.outcome.expired.push(id);
+            #[cfg(madsim)]
+            if self.outcome.granted.len() > granted {
+                ringfence_probes::hit(ringfence_probes::marks::WAITER_GRANTED_AFTER_EXPIRY);
+            }
         }
     }
 
@@ -77,7 +83,13 @@ impl<'a> Step<'a> {
     fn once(&mut self, id: RequestId, command: &Command) -> Result<Reply, Refusal> {
         let hash = hash::command(command);
         let session = self.state.sessions.alive(id.session, self.state.clock_ms)?;
+        #[cfg(madsim)]
+        if ringfence_probes::on(ringfence_probes::Bug::NoRetryTable) {
+            return self.command(command);
+        }
         if let Some(first) = session.retries.recall(id.sequence, hash)? {
+            #[cfg(madsim)]
+            ringfence_probes::hit(ringfence_probes::marks::RETRY_REMEMBERED);
             return Result::clone(&first.result);
         }
         let result = self.command(command);
@@ -213,6 +225,8 @@ impl<'a> Step<'a> {
             return 0;
         };
         let keys = session.keys.clone();
+        #[cfg(madsim)]
+        let keys = crate::mistakes::in_some_order(keys);
         let mut claims = Vec::new();
         let mut draft = self.draft();
         for key in &keys {

@@ -206,7 +206,13 @@ impl State {
             Target::ModRevision(revision) => holds(relation, &number(|version| version.mod_revision), revision),
             Target::Version(count) => holds(relation, &number(|version| version.version), count),
             Target::Session(id) => holds(relation, &number(|version| version.session.map_or(0, |id| id.0)), id),
-            Target::Holds(token) => self.is_owner(&compare.key, *token),
+            Target::Holds(token) => {
+                #[cfg(madsim)]
+                if !self.is_owner(&compare.key, *token) {
+                    ringfence_probes::hit(ringfence_probes::marks::FENCED_WRITE_REFUSED);
+                }
+                self.is_owner(&compare.key, *token)
+            }
         }
     }
 }

@@ -91,6 +91,13 @@ impl Reader {
     /// # Errors
     /// [`ReadError::Behind`], [`ReadError::Stopping`].
     pub async fn at_least(&self, revision: Revision) -> Result<(), ReadError> {
+        #[cfg(madsim)]
+        if revision > self.inner.replica.revision() {
+            ringfence_probes::hit(ringfence_probes::marks::STALE_READ_WAITED);
+            if ringfence_probes::on(ringfence_probes::Bug::StaleBehindMinRevision) {
+                return Ok(());
+            }
+        }
         self.bounded(PATIENCE, self.inner.replica.wait_revision(revision))
             .await?
             .ok_or_else(|| ReadError::Behind { wanted: revision, applied: self.inner.replica.revision() })
@@ -173,6 +180,10 @@ async fn round(inner: &Inner) -> Result<u64, ReadError> {
             return Err(ReadError::NoLeader);
         }
         let seen = node.leadership();
+        #[cfg(madsim)]
+        if seen.is_me && ringfence_probes::on(ringfence_probes::Bug::LocalReadOnFormerLeader) {
+            return Ok(inner.replica.applied());
+        }
         match ask(&node, left).await {
             Some(answer) => return answer,
             None => {
@@ -190,7 +201,11 @@ async fn ask(node: &Arc<dyn Consensus>, left: Duration) -> Option<Result<u64, Re
         return match node.read_index().await {
             Ok(index) => Some(Ok(index)),
             Err(ReadIndexError::Stopped) => Some(Err(ReadError::Stopping)),
-            Err(ReadIndexError::NotLeader { .. } | ReadIndexError::NoQuorum) => None,
+            Err(ReadIndexError::NotLeader { .. } | ReadIndexError::NoQuorum) => {
+                #[cfg(madsim)]
+                ringfence_probes::hit(ringfence_probes::marks::READ_ON_FORMER_LEADER);
+                None
+            }
         };
     }
     node.forward_read_index(seen.leader?, left).await.ok().map(Ok)

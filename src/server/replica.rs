@@ -67,6 +67,10 @@ impl Replica {
     /// Called by raft alone, in the order of the log.
     pub fn apply(&self, index: u64, entry: Option<&Entry>) -> Outcome {
         let observers = self.observers.lock();
+        #[cfg(madsim)]
+        let own = entry.map(Self::by_own_clock);
+        #[cfg(madsim)]
+        let entry = own.as_ref();
         let (outcome, revision) = {
             let mut applied = self.applied.write();
             let outcome = entry.map(|entry| applied.state.apply(entry)).unwrap_or_default();
@@ -99,6 +103,41 @@ impl Replica {
         }
         self.indexes.reached(index);
         self.revisions.reached(revision);
+    }
+
+    /// By mistake: raft's numbers come first, and the state of the snapshot later.
+    #[cfg(madsim)]
+    pub fn install_numbers(&self, index: u64, revision: Revision) {
+        let mut applied = self.applied.write();
+        (applied.index, applied.revision) = (index, revision);
+        drop(applied);
+        self.index.store(index, Ordering::Release);
+        self.indexes.reached(index);
+        self.revisions.reached(revision);
+    }
+
+    /// By mistake: tells observers what an entry will do, once it is committed.
+    #[cfg(madsim)]
+    pub fn foresee(&self, entry: &Entry) {
+        if ringfence_probes::on(ringfence_probes::Bug::UncommittedEvent) {
+            let (index, mut state) = self.state();
+            let outcome = state.apply(entry);
+            for observer in self.observers.lock().iter() {
+                observer.applied(index, &outcome);
+            }
+        }
+    }
+
+    /// By mistake: the entry as this node's own clock stamps it.
+    #[cfg(madsim)]
+    fn by_own_clock(entry: &Entry) -> Entry {
+        let mut entry = entry.clone();
+        if ringfence_probes::on(ringfence_probes::Bug::ExpiryByFollowersClock) {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let since = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(entry.wall_ms);
+            entry.clock_ms = entry.clock_ms.saturating_add(since);
+        }
+        entry
     }
 
     /// Answers a question from what is applied now, however old that is.

@@ -115,9 +115,13 @@ impl Wait<'_> {
         let query = ClaimByKey { key: claimed.key.clone() };
         match self.parts.replica.read(&query) {
             Ok(Some(view)) if is(&view, claimed.token) => view.owner.then_some(Ok(view)),
-            Ok(_) => Some(Err(claim_lost(
-                "the claim went while it waited: released, released by force, or gone with its session",
-            ))),
+            Ok(_) => {
+                #[cfg(madsim)]
+                ringfence_probes::hit(ringfence_probes::marks::CLAIM_LOST_WAITING);
+                Some(Err(claim_lost(
+                    "the claim went while it waited: released, released by force, or gone with its session",
+                )))
+            }
             Err(refusal) => Some(Err(refused(refusal))),
         }
     }

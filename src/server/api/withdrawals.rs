@@ -87,6 +87,10 @@ async fn withdraw(proposer: Proposer, stopping: Stopping, mut withdrawal: Withdr
         },
         None => false,
     };
+    #[cfg(madsim)]
+    if ringfence_probes::on(ringfence_probes::Bug::CancelledWaiterStays) {
+        return;
+    }
     release(&proposer, &stopping, &withdrawal).await;
     if let Some(done) = withdrawal.done.take() {
         let _ = done.send(());
@@ -107,7 +111,11 @@ async fn release(proposer: &Proposer, stopping: &Stopping, withdrawal: &Withdraw
     };
     while !stopping.is_stopping() && began.elapsed() < TRY {
         match proposer.propose_one(command.clone().into()).await {
-            Ok(_) => return,
+            Ok(_) => {
+                #[cfg(madsim)]
+                ringfence_probes::hit(ringfence_probes::marks::CLAIM_WITHDRAWN);
+                return;
+            }
             Err(WriteError::Stopping) => return,
             // Releasing twice does no harm: the second finds nothing.
             Err(WriteError::NoLeader | WriteError::Unknown | WriteError::Overloaded { .. }) => sleep(PAUSE).await,

@@ -120,18 +120,36 @@ async fn send(inner: &Inner, way: &Way, batch: &[Group]) -> Fate {
     let fate = match way {
         Way::Here(clock) => {
             let entry = Entry { clock_ms: clock.now_ms(), wall_ms: wall_ms(), requests };
+            #[cfg(madsim)]
+            inner.replica.foresee(&entry);
             match node.propose(entry).await {
                 Ok(proposed) => Fate::Done(proposed.replies),
                 Err(ProposeError::NotLeader { .. }) => Fate::NotDone,
-                Err(ProposeError::Unknown) => Fate::Unknown,
+                Err(ProposeError::Unknown) => {
+                    #[cfg(madsim)]
+                    ringfence_probes::hit(ringfence_probes::marks::WRITE_WITHOUT_QUORUM);
+                    Fate::Unknown
+                }
                 Err(ProposeError::Stopped) => Fate::Stopped,
             }
         }
         Way::There(leader) => {
             let last = batch.iter().map(|group| group.deadline).max().unwrap_or_else(Instant::now);
             let left = last.saturating_duration_since(Instant::now()).max(FORWARD_TIME_MIN);
+            // By mistake an answer is waited for too briefly, and what may have been done is sent again.
+            #[cfg(madsim)]
+            let (left, twice) = match ringfence_probes::on(ringfence_probes::Bug::ForwardedTwice) {
+                true => (left / 8, true),
+                false => (left, false),
+            };
             match node.forward_propose(*leader, requests, left).await {
-                Ok(replies) => Fate::Done(replies),
+                Ok(replies) => {
+                    #[cfg(madsim)]
+                    ringfence_probes::hit(ringfence_probes::marks::WRITE_FORWARDED);
+                    Fate::Done(replies)
+                }
+                #[cfg(madsim)]
+                Err(ForwardError::Unknown(_)) if twice => Fate::NotDone,
                 Err(ForwardError::NotLeader { .. } | ForwardError::Unreachable(_)) => Fate::NotDone,
                 Err(ForwardError::Unknown(_)) => Fate::Unknown,
             }

@@ -61,6 +61,8 @@ async fn take_over(inner: &Inner, node: &Arc<dyn Consensus>, term: u64) -> Arc<C
             Ok(index) => {
                 inner.replica.wait_applied(index).await;
                 let state_ms = inner.replica.read(&Stats).map_or(0, |stats| stats.clock_ms);
+                #[cfg(madsim)]
+                let state_ms = carried_over(inner, state_ms);
                 tracing::info!(term, state_ms, "leading; the clock goes on from where the log ends");
                 return Arc::new(Clock::take_over(term, state_ms, Instant::now()));
             }
@@ -72,6 +74,15 @@ async fn take_over(inner: &Inner, node: &Arc<dyn Consensus>, term: u64) -> Arc<C
     }
 }
 
+/// By mistake the clock isn't carried over: each leader's begins anew.
+#[cfg(madsim)]
+fn carried_over(inner: &Inner, state_ms: u64) -> u64 {
+    if inner.replica.read(&Stats).is_ok_and(|stats| stats.sessions > 0) {
+        ringfence_probes::hit(ringfence_probes::marks::SESSIONS_TAKEN_OVER);
+    }
+    if ringfence_probes::on(ringfence_probes::Bug::LeaseNotCarriedOver) { 0 } else { state_ms }
+}
+
 /// Looks at the clock, so that a pause of this process is noticed. Never ends.
 async fn pulse(clock: &Clock) {
     let mut paused = clock.paused();
@@ -80,6 +91,8 @@ async fn pulse(clock: &Clock) {
         clock.now_ms();
         let total = clock.paused();
         if total > paused {
+            #[cfg(madsim)]
+            ringfence_probes::hit(ringfence_probes::marks::LEADER_PAUSED);
             let left_out_ms = u64::try_from((total - paused).as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(
                 left_out_ms,

@@ -107,6 +107,15 @@ impl Administrator {
         if (!lag.heard_of || lag.entries > PROMOTION_LAG_MAX) && !force {
             return Err(AdminError::LearnerLags { id, behind: lag.entries, limit: PROMOTION_LAG_MAX });
         }
+        #[cfg(madsim)]
+        if ringfence_probes::on(ringfence_probes::Bug::VoterSwappedInOneStep) {
+            // The new one takes another's place; see `one_step`.
+            let mut voters = self.voters();
+            let other = voters.iter().copied().find(|voter| voter != self.raft.node_id());
+            voters.retain(|voter| Some(*voter) != other);
+            voters.insert(id);
+            return self.change(ChangeMembers::ReplaceAllVoters(voters)).await;
+        }
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
     }
 
@@ -159,7 +168,11 @@ impl Administrator {
         }
         self.raft.trigger().transfer_leader(target).await.map_err(|_| AdminError::Stopped)?;
         match Runtime::timeout(self.timeout, self.led_by_another(me)).await {
-            Ok(Some(leader)) if leader == target || id == 0 => Ok(AdminDone { leader: Some(leader) }),
+            Ok(Some(leader)) if leader == target || id == 0 => {
+                #[cfg(madsim)]
+                ringfence_probes::hit(ringfence_probes::marks::LEADERSHIP_TRANSFERRED);
+                Ok(AdminDone { leader: Some(leader) })
+            }
             Ok(Some(leader)) => Err(AdminError::Unknown(format!("node {leader} leads now"))),
             Ok(None) => Err(AdminError::Stopped),
             Err(_) => Err(AdminError::Unknown(format!("node {target} did not take over in time"))),

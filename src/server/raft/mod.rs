@@ -16,6 +16,8 @@ mod log_store;
 mod network;
 mod node;
 #[cfg(madsim)]
+mod one_step;
+#[cfg(madsim)]
 pub mod read_log;
 mod runtime;
 mod settings;

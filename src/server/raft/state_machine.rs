@@ -22,6 +22,9 @@ use super::{
 };
 use crate::replica::Replica;
 
+#[cfg(madsim)]
+mod mistakes;
+
 /// Applies the log to the replica.
 pub struct StateMachine {
     replica: Arc<Replica>,
@@ -58,6 +61,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 Payload::Normal(proposal) => self.replica.apply(index, Some(&proposal.entry)),
                 Payload::Blank => self.replica.apply(index, None),
                 Payload::Membership(membership) => {
+                    #[cfg(madsim)]
+                    if membership.get_joint_config().len() > 1 {
+                        ringfence_probes::hit(ringfence_probes::marks::JOINT_CONFIGURATION);
+                    }
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                     self.replica.apply(index, None)
                 }
@@ -84,10 +91,16 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> Result<(), io::Error> {
         let (snapshots, installed) = (self.snapshots.clone(), meta.clone());
         let state = runtime::blocking(move || snapshots.install(&installed, file)).await??;
+        #[cfg(madsim)]
+        let restarted = self.install_by_mistake(meta, &state).await;
         self.log.keep_above(self.snapshots.previous_covered().unwrap_or(u64::MAX));
         self.last_applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         self.replica.install(meta.last_log_id.map_or(0, |last| last.index), state);
+        #[cfg(madsim)]
+        if restarted {
+            self.apply_again_by_mistake(meta).await?;
+        }
         Ok(())
     }
 
@@ -109,6 +122,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<TypeConfig, SnapshotFile>, io::Error> {
+        #[cfg(madsim)]
+        self.purge_first_by_mistake().await?;
         let (snapshots, meta, state) = (self.snapshots.clone(), self.meta.clone(), self.state.clone());
         let snapshot = runtime::blocking(move || snapshots.write(&meta, &state)).await??;
         self.log.keep_above(self.snapshots.previous_covered().unwrap_or(u64::MAX));

@@ -19,8 +19,14 @@ openraft::declare_raft_types!(
         R = Applied,
         NodeId = u64,
         Node = Addresses,
+        Entry = StoredEntry,
         AsyncRuntime = Runtime,
 );
+
+#[cfg(not(madsim))]
+type StoredEntry = openraft::Entry<LeaderId, Payload>;
+#[cfg(madsim)]
+type StoredEntry = super::one_step::Entry;
 
 /// Raft itself.
 pub type Raft = openraft::Raft<TypeConfig, StateMachine>;

@@ -112,6 +112,8 @@ impl Feed {
             position.next = change.revision;
         }
         if position.bytes + bytes > WATCH_BUFFER_BYTES_MAX {
+            #[cfg(madsim)]
+            ringfence_probes::hit(ringfence_probes::marks::WATCHED_THROUGH_SNAPSHOT);
             position.fall_back();
         } else {
             position.bytes += bytes;

@@ -134,6 +134,8 @@ impl Hub {
         {
             let mut feeds = self.feeds.lock();
             for feed in feeds.index.all() {
+                #[cfg(madsim)]
+                ringfence_probes::hit(ringfence_probes::marks::WATCHED_THROUGH_SNAPSHOT);
                 let mut position = feed.position();
                 if position.live && position.waiting.is_empty() {
                     position.next = position.next.max(feeds.published + 1);
@@ -160,7 +162,10 @@ impl Hub {
     fn progress(&self, feed: &Feed) -> Option<Revision> {
         let feeds = self.feeds.lock();
         let position = feed.position();
-        if position.live && position.waiting.is_empty() {
+        let all_sent = position.live && position.waiting.is_empty();
+        #[cfg(madsim)]
+        let all_sent = all_sent || ringfence_probes::on(ringfence_probes::Bug::ProgressAhead);
+        if all_sent {
             // A watch that begins in the future has no progress before that.
             (position.next <= feeds.published + 1).then_some(feeds.published)
         } else {

@@ -167,6 +167,8 @@ impl Watching {
     }
 
     fn overtaken(&mut self, compacted: Revision) -> Step {
+        #[cfg(madsim)]
+        ringfence_probes::hit(ringfence_probes::marks::WATCH_COMPACTED);
         if self.snapshot {
             self.begin_snapshot();
             return Step::Again;

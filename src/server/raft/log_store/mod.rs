@@ -324,6 +324,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let from = last.map_or(0, |last| last.index + 1);
         {
             let mut index = self.shared.index.lock();
+            #[cfg(madsim)]
+            if index.last.is_some_and(|end| end.index >= from) {
+                ringfence_probes::hit(ringfence_probes::marks::LOG_TRUNCATED);
+            }
             index.cache.truncate(from);
             if index.last.is_some_and(|end| end.index >= from) {
                 index.last = last.filter(|last| last.index >= index.first);
@@ -338,6 +342,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             let mut index = self.shared.index.lock();
             if index.purged.is_some_and(|purged| purged.index >= upto.index) {
                 return Ok(());
+            }
+            #[cfg(madsim)]
+            if index.last.is_some_and(|last| last.index > upto.index) {
+                ringfence_probes::hit(ringfence_probes::marks::LOG_PURGED);
             }
             index.purged = Some(upto);
             index.first = upto.index + 1;

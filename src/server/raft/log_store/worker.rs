@@ -183,10 +183,20 @@ impl Worker {
             Job::Append { records, flushed } => {
                 last = records.last().map(|(index, _)| *index);
                 writes.extend(records.into_iter().map(|(index, record)| Write::Append { index, record }));
+                #[cfg(madsim)]
+                if ringfence_probes::on(ringfence_probes::Bug::AppendBeforeSync) {
+                    flushed.io_completed(Ok(()));
+                    return last;
+                }
                 waiters.push(Waiter::Append(flushed));
             }
             Job::Mark { mark, value, done } => {
                 writes.push(Write::Mark { mark, value });
+                #[cfg(madsim)]
+                if mark == Mark::Vote && ringfence_probes::on(ringfence_probes::Bug::VoteBeforeSync) {
+                    drop(done.send(Ok(())));
+                    return last;
+                }
                 waiters.push(Waiter::Other(done));
             }
             Job::Committed { value } => writes.push(Write::Mark { mark: Mark::Committed, value }),
@@ -209,6 +219,13 @@ impl Worker {
             return Err(io::Error::other(message));
         }
         let result = self.engine.write(writes).and_then(|()| if sync { self.engine.sync() } else { Ok(()) });
+        #[cfg(madsim)]
+        if result.is_err() {
+            ringfence_probes::hit(ringfence_probes::marks::DISK_FAILED);
+            if sync && ringfence_probes::on(ringfence_probes::Bug::SyncErrorIgnored) {
+                return Ok(());
+            }
+        }
         if let Err(error) = &result {
             self.failure.set(format!("the log can't be written: {error}"));
         }

@@ -110,6 +110,10 @@ impl pb::peer_server::Peer for PeerService {
         let mut request = VoteRequest::<TypeConfig>::new(vote, message.last.as_ref().map(codec::raft::log_id_from));
         request.leadership_transfer = message.leadership_transfer;
         let answer = if message.pre { self.raft.pre_vote(request).await } else { self.raft.vote(request).await };
+        #[cfg(madsim)]
+        if !message.pre && answer.as_ref().is_ok_and(|answer| !answer.vote_granted) {
+            ringfence_probes::hit(ringfence_probes::marks::VOTE_REFUSED);
+        }
         Ok(Response::new(convert::vote_response_to(&answer.map_err(unavailable)?)))
     }
 
