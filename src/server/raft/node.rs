@@ -23,6 +23,7 @@ use super::{
     network::{
         client::Network,
         forward::Forwarder,
+        heard::Heard,
         listen::{Listener, Serving},
         pool::Pool,
         service::PeerService,
@@ -56,6 +57,7 @@ struct Inner {
     snapshots: Snapshots,
     pool: Pool,
     administrator: Administrator,
+    heard: Heard,
     failure: Arc<Failure>,
     stopping: Stopping,
     serving: Mutex<Option<Serving>>,
@@ -96,6 +98,7 @@ impl Node {
         let stopping = Stopping::new();
         let administrator =
             Administrator { raft: raft.clone(), timeout: settings.quorum_timeout, stopping: stopping.clone() };
+        let heard = Heard::default();
         let service = PeerService {
             cluster: settings.cluster,
             node: settings.id,
@@ -104,6 +107,7 @@ impl Node {
             administrator: administrator.clone(),
             forwards,
             vigil: Vigil::new(raft.clone(), pool.clone(), settings.id, stopping.clone()),
+            heard: heard.clone(),
             stopping: stopping.clone(),
         };
         let serving = listener.serve(service, stopping.clone());
@@ -116,6 +120,7 @@ impl Node {
             snapshots: disk.snapshots,
             pool,
             administrator,
+            heard,
             failure,
             stopping,
             serving: Mutex::new(Some(serving)),
@@ -284,14 +289,18 @@ impl Node {
     }
 
     /// Figures about this node, for people. Who leads is more cautious here than in [`Node::leadership`]: a leader that no majority has
-    /// answered for as long as the longest election time-out may have been replaced without hearing of it, and says that it knows none.
+    /// answered for as long as the longest election time-out may have been replaced without hearing of it, and says that it knows none; so
+    /// does a follower that has heard nothing of its leader for so long.
     pub fn status(&self) -> NodeStatus {
         let (server, data) = (self.inner.raft.server_metrics(), self.inner.raft.data_metrics());
         let (server, data) = (server.borrow_watched(), data.borrow_watched());
         NodeStatus {
             id: server.id,
             term: server.vote.leader_id.term,
-            leader: server.current_leader.filter(|leader| *leader != server.id || self.has_quorum(&server, &data)),
+            leader: server.current_leader.filter(|leader| match *leader {
+                own if own == server.id => self.has_quorum(&server, &data),
+                other => self.inner.heard.within(other, self.patience()),
+            }),
             last_log: data.last_log.map_or(0, |id| id.index),
             committed: data.local_committed.map_or(0, |id| id.index),
             applied: data.last_applied.map_or(0, |id| id.index),
@@ -304,8 +313,12 @@ impl Node {
     /// As a leader: a majority answered a moment ago. Who is the only voter is one.
     fn has_quorum(&self, server: &RaftServerMetrics<TypeConfig>, data: &RaftDataMetrics<TypeConfig>) -> bool {
         let alone = server.membership_config.voter_ids().eq([server.id]);
-        let patience = Duration::from_millis(self.inner.settings.election_timeout_ms_max);
-        alone || data.last_quorum_acked.is_some_and(|acked| acked.elapsed() < patience)
+        alone || data.last_quorum_acked.is_some_and(|acked| acked.elapsed() < self.patience())
+    }
+
+    /// How long a leader may be silent before people are told that there is none.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.inner.settings.election_timeout_ms_max)
     }
 
     /// Who belongs to the cluster, in the order of their ids; from this node's newest configuration.

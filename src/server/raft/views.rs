@@ -33,7 +33,8 @@ pub struct NodeStatus {
     pub id: u64,
     /// Raft's term.
     pub term: u64,
-    /// The leader's node id, if one is known. A leader that no majority answers doesn't take itself for one here.
+    /// The leader's node id, if one is known. A leader that no majority answers doesn't take itself for one here, and one that was
+    /// not heard for as long as the longest election time-out isn't named.
     pub leader: Option<u64>,
     /// Index of the last log entry on disk.
     pub last_log: u64,

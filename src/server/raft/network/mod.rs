@@ -2,13 +2,15 @@
 //!
 //! [`client`] is what openraft calls to reach a member, [`append`] the pipelined stream of the log within it, [`forward`] what
 //! the rest of the server asks of a member; [`service`] is the other end of all of them. [`pool`] holds the connections, and [`gate`]
-//! how often they are tried, [`listen`] the port. [`vigil`] notices a leader that died.
+//! how often they are tried, [`listen`] the port. [`vigil`] notices a leader that died, and
+//! [`heard`] knows when one last spoke.
 
 pub mod append;
 pub mod client;
 pub mod convert;
 pub mod forward;
 pub mod gate;
+pub mod heard;
 pub mod listen;
 pub mod pool;
 pub mod service;

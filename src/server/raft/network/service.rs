@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use ringfence_proto::{peer as pb, storage};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, vigil::Vigil};
+use super::{convert, heard::Heard, vigil::Vigil};
 use crate::{
     raft::{
         Forwards, ProposeError, ReadIndexError,
@@ -38,6 +38,8 @@ pub struct PeerService {
     pub forwards: Arc<dyn Forwards>,
     /// Watches over the leader.
     pub vigil: Vigil,
+    /// Remembers when the leader spoke.
+    pub heard: Heard,
     /// Ends the streams.
     pub stopping: Stopping,
 }
@@ -79,9 +81,12 @@ impl pb::peer_server::Peer for PeerService {
         let refused: Arc<Mutex<Option<Status>>> = Arc::default();
         let refusal = refused.clone();
         let mut breaking = Breaking { leader: None, vigil: self.vigil.clone() };
+        let heard = self.heard.clone();
         let convert = move |message: pb::AppendRequest| {
             check(cluster, node, message.sender.as_ref())?;
-            breaking.is_of(message.sender.map(|sender| sender.node));
+            let leader = message.sender.map(|sender| sender.node);
+            breaking.is_of(leader);
+            leader.inspect(|leader| heard.note(*leader));
             convert::append_request_from(message).map_err(|error| invalid(&error))
         };
         let requests = until_refused(request.into_inner(), convert, refusal);
@@ -98,6 +103,7 @@ impl pb::peer_server::Peer for PeerService {
     async fn append(&self, request: Request<pb::AppendRequest>) -> Result<Response<pb::AppendResponse>, Status> {
         let message = request.into_inner();
         self.check(message.sender.as_ref())?;
+        message.sender.inspect(|sender| self.heard.note(sender.node));
         let request = convert::append_request_from(message).map_err(|error| invalid(&error))?;
         let answer = self.raft.append_entries(request).await.map_err(unavailable)?;
         Ok(Response::new(convert::append_response_to(&answer)))

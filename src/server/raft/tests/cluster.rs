@@ -183,6 +183,23 @@ async fn a_leader_without_a_quorum_says_that_it_knows_none() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_starts_alone_says_that_it_knows_no_leader() {
+    let plan = Plan::new(3, Disks::memory(3));
+    let nodes = plan.start_cluster().await;
+    propose(&nodes, vec![put("a", "1")]).await;
+    let at = leader(&nodes).await;
+    let (id, follows) = (at as u64 + 1, (at as u64 + 1) % 3 + 1);
+    until("the follower hears its leader", || nodes[follows as usize - 1].node.status().leader == Some(id)).await;
+    for running in nodes {
+        running.node.die().await;
+    }
+    // Its vote, which names the leader, is on its disk; and nobody is there whom it could follow.
+    let again = plan.start(follows).await;
+    assert_eq!(again.node.status().leader, None);
+    again.node.die().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_alone_is_a_quorum() {
     let plan = Plan::new(1, Disks::memory(1));
     let nodes = plan.start_cluster().await;
