@@ -382,18 +382,23 @@ impl Node {
     /// Ends as a killed process does: without a word to anyone.
     #[cfg(test)]
     pub(super) async fn die(&self) {
+        let serving = self.inner.serving.lock().take();
+        if let Some(serving) = serving {
+            serving.cut().await;
+        }
         self.inner.stopping.stop();
-        self.inner.serving.lock().take();
         let _ = self.inner.raft.shutdown().await;
         self.inner.log.close().await;
         self.inner.lock.lock().take();
         *self.inner.stopped.lock().await = true;
     }
 
-    /// Stands for election now.
+    /// Stands for election now, as if asked to by whom it follows: the others' leases don't bar it.
     #[cfg(test)]
     pub(super) async fn stand(&self) {
-        let _ = self.inner.raft.trigger().elect(false).await;
+        let vote = self.inner.raft.server_metrics().borrow_watched().vote;
+        let request = openraft::raft::TransferLeaderRequest::<TypeConfig>::new(vote, self.inner.settings.id, None);
+        let _ = self.inner.raft.handle_transfer_leader(request).await;
     }
 
     /// Resolves with a message when the node can't go on: a failed sync, damage. It has then stopped taking part; the process

@@ -80,6 +80,17 @@ impl Serving {
     }
 }
 
+#[cfg(test)]
+impl Serving {
+    /// Closes the port at once. It is closed when this returns.
+    pub async fn cut(mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         if let Some(task) = &self.task {

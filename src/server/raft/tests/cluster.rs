@@ -119,6 +119,23 @@ async fn a_lagging_follower_gets_a_snapshot() {
     }
 }
 
+/// A leader takes no change before its first entry is committed: asks until it does.
+async fn once_ready<F: Future<Output = Result<AdminDone, AdminError>>>(
+    ask: impl Fn() -> F,
+) -> Result<AdminDone, AdminError> {
+    let asking = async {
+        loop {
+            match ask().await {
+                Err(AdminError::Busy | AdminError::NotLeader { leader: None }) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                done => return done,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it never takes a change")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_come_and_go_and_lead() {
     let plan = Plan::new(4, Disks::memory(4));
@@ -135,7 +152,7 @@ async fn members_come_and_go_and_lead() {
 
     let at = leader(&nodes).await;
     let admin = |admin| nodes[at].node.admin(admin);
-    admin(Admin::AddLearner(plan.member(4))).await.unwrap();
+    once_ready(|| admin(Admin::AddLearner(plan.member(4)))).await.unwrap();
     assert_eq!(admin(Admin::AddLearner(plan.member(4))).await, Err(AdminError::MemberExists(4)));
     let nowhere = Member { id: 5, peer_address: "nowhere".to_owned(), ..plan.member(4) };
     assert!(matches!(admin(Admin::AddLearner(nowhere)).await, Err(AdminError::InvalidAddress(_))));
@@ -150,8 +167,8 @@ async fn members_come_and_go_and_lead() {
     assert_eq!(done.leader, Some(4));
     until("the new member leads", || nodes[3].node.leadership().is_me).await;
     assert_eq!(admin(Admin::Remove { id: 4 }).await, Err(AdminError::NotLeader { leader: Some(4) }));
-    let forwarded = nodes[at].node.forward_admin(4, Admin::Remove { id: at as u64 + 1 }, PATIENCE).await;
-    assert_eq!(forwarded, Ok(AdminDone::default()));
+    let remove = || nodes[at].node.forward_admin(4, Admin::Remove { id: at as u64 + 1 }, PATIENCE);
+    assert_eq!(once_ready(remove).await, Ok(AdminDone::default()));
     assert_eq!(nodes[3].node.members().len(), 3);
 
     for running in nodes {
@@ -297,8 +314,10 @@ async fn a_dead_leader_is_noticed_by_its_closed_connection() {
     plan.election_timeout_ms = 10 * PATIENCE.as_millis() as u64;
     let mut nodes = plan.start_cluster().await;
     // The first election is the test's doing.
+    let mut turns = nodes.iter().cycle();
     while !nodes.iter().any(|running| running.node.leadership().is_me) {
-        nodes[1].node.stand().await;
+        // Each in its turn: whose log is behind can't win.
+        turns.next().unwrap().node.stand().await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let index = propose(&nodes, vec![put("a", "1")]).await;
