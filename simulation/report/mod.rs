@@ -5,11 +5,13 @@
 //! - [`jsonl`]: the same for programs.
 //! - [`events`]: a history as single events, each at its place.
 //! - [`failure`]: a failure, and what happened before it.
+//! - [`html`]: pages to look at.
 //! - [`words`]: calls and answers as words.
 
 pub mod events;
 pub mod failure;
 pub mod figures;
+pub mod html;
 pub mod jsonl;
 pub mod text;
 pub mod words;
