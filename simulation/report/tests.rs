@@ -100,3 +100,16 @@ fn a_mark_that_was_asked_for_and_not_hit_is_not_told_as_hit() {
 fn long_times_are_told_in_larger_units() {
     assert_eq!([duration(1.25), duration(600.0), duration(9000.0)], ["1.2 s", "10.0 min", "2.5 h"]);
 }
+
+/// The manual's tables are complete.
+#[test]
+fn the_manual_has_every_profile_fault_and_bug() {
+    use crate::schedule::{Fault, Profile};
+    let manual = include_str!("../../docs/simulation.md");
+    let profiles = Profile::all().map(|profile| profile.name());
+    let faults = Fault::KINDS.iter().map(|(kind, _)| *kind);
+    let bugs = ringfence_probes::Bug::ALL.iter().map(|bug| bug.name());
+    let missing: Vec<_> =
+        profiles.chain(faults).chain(bugs).filter(|name| !manual.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/simulation.md doesn't name {missing:?}");
+}
