@@ -64,6 +64,17 @@ async fn a_follower_is_ready_while_somebody_leads() {
     says(&world, left, 200).await;
 }
 
+#[tokio::test]
+async fn one_that_starts_alone_is_not_ready() {
+    let (world, _) = ready().await;
+    world.kill_all().await.unwrap();
+    world.node(1).spawn().unwrap();
+    let address = world.node(1).http_address().unwrap().to_owned();
+    until("the HTTP side to be there", async || http::ask(&address, "GET", "/livez").await).await;
+    // Its last vote names a leader, and nobody is there whom it could follow.
+    without_a_leader(&world, 1).await;
+}
+
 /// The value of a metric without labels.
 fn sample(text: &str, name: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
