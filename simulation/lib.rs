@@ -6,6 +6,7 @@
 //!
 //! - [`history`]: what happened, as the checkers read it.
 //! - [`checkers`]: what is promised, one promise a file.
+//! - [`bank`]: mistakes that the checkers must find.
 //! - [`schedule`]: the faults of a run, made up front from the seed.
 //! - [`report`]: what a run tells whoever started it.
 //! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
@@ -15,6 +16,7 @@
 //!
 //! Without `--cfg madsim` there is nothing here; the program `simulation` says how to run it then.
 
+pub mod bank;
 pub mod checkers;
 pub mod history;
 pub mod report;

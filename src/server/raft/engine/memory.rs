@@ -198,6 +198,8 @@ impl LogEngine for Handle {
     fn sync(&self) -> io::Result<()> {
         self.with(|inner| {
             if inner.fail_syncs {
+                // As an operating system does it: what it couldn't write it forgets, and the next sync says nothing of it.
+                inner.pending.clear();
                 return Err(io::Error::other("the sync failed, as it was told to"));
             }
             for write in std::mem::take(&mut inner.pending) {
