@@ -28,7 +28,7 @@ impl Chance {
     }
 
     /// So many times of a hundred.
-    fn percent(&mut self, of_hundred: u32) -> bool {
+    pub(super) fn percent(&mut self, of_hundred: u32) -> bool {
         self.0.random_range(0..100) < of_hundred
     }
 
@@ -45,7 +45,7 @@ impl Chance {
     }
 
     /// In another order.
-    fn shuffled<T>(&mut self, mut list: Vec<T>) -> Vec<T> {
+    pub(super) fn shuffled<T>(&mut self, mut list: Vec<T>) -> Vec<T> {
         for place in (1..list.len()).rev() {
             list.swap(place, self.0.random_range(0..=place));
         }

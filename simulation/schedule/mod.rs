@@ -5,14 +5,20 @@
 //! - [`profiles`]: what a set of seeds is to look at most.
 //! - [`text`]: the list as a file that a person reads and edits.
 //! - [`shrink`]: the smallest list that still fails.
-//! - `apply` (simulated world only): does the faults at their times.
+//! - `apply` (simulated world only): does the faults at their times, with `hands` for machines and `operator` for members.
 //!
 //! A fault that lasts ends by itself, after a time that is part of it; so each line stands alone, and taking one away leaves
 //! a list that makes sense.
 
+#[cfg(madsim)]
+pub mod apply;
 pub mod draw;
 pub mod faults;
 pub mod fields;
+#[cfg(madsim)]
+pub mod hands;
+#[cfg(madsim)]
+pub mod operator;
 pub mod profiles;
 pub mod shrink;
 pub mod text;
