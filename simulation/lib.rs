@@ -12,6 +12,8 @@
 //! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
 //! - [`scenario`]: what happens in it: the leader is cut off from the others, and later comes back.
 //! - [`workload`]: what the clients do, each call written down.
+//! - `run`: one seed, one world: the cluster, its clients, the faults, and the end at which everything has to work.
+//! - `suite`: many seeds, several at a time; `determinism`: each in two processes, compared step by step.
 //! - [`trace`]: everything that anybody said, with the moment by the simulated clock, and its hash.
 //!
 //! Without `--cfg madsim` there is nothing here; the program `simulation` says how to run it then.
@@ -31,6 +33,8 @@ pub mod trace;
 pub mod world;
 
 #[cfg(madsim)]
-mod run;
+pub mod determinism;
 #[cfg(madsim)]
-pub use run::{Ran, run};
+pub mod run;
+#[cfg(madsim)]
+pub mod suite;

@@ -1,47 +1,104 @@
-//! Runs the scenario with the seeds it is given, and prints the hash of each trace.
+//! Runs worlds: one seed, many seeds, a schedule from a file; shrinks what fails, and proves that a seed is one world.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use ringfence_probes::Bug;
+use ringfence_simulation::schedule::{Fault, Profile, Schedule, draw::SECONDS};
 
-/// The simulated cluster: three servers, a client on either side, and a cut between them.
+#[cfg(madsim)]
+mod commands;
+
+/// The real server and the real client in one deterministic world, with everything going wrong that can.
 #[derive(Debug, Parser)]
 #[command(
     name = "simulation",
-    after_help = "Each seed is a world of its own. The same seed gives the same line, whenever and wherever it runs."
+    after_help = "Each seed is a world of its own. The same seed gives the same trace, whenever and wherever it runs."
 )]
 struct Arguments {
-    /// The first seed.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// How many seeds, one after the other.
-    #[arg(long, default_value_t = 1)]
+    /// Run so many seeds.
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seeds: u64,
+    /// The first of them.
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    from: u64,
+    /// So many at a time; as many as there are processors, unless said.
+    #[arg(long, value_name = "JOBS")]
+    jobs: Option<usize>,
+    /// What the faults are drawn for: see --list.
+    #[arg(long, value_name = "PROFILE", default_value = "default", value_parser = profile)]
+    profile: Profile,
+    /// Simulated seconds with faults.
+    #[arg(long, value_name = "SECONDS", default_value_t = SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Run this seed.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from"])]
+    seed: Option<u64>,
     /// Print everything that happens, with the simulated time before it, on standard error.
     #[arg(long)]
     trace: bool,
+    /// Write everything that happens into a file.
+    #[arg(long, value_name = "FILE", hide = true)]
+    trace_to: Option<PathBuf>,
+    /// Find the fewest faults with which this seed still fails.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "seed"])]
+    shrink: Option<u64>,
+    /// Run the faults of this file; with --shrink, shrink them.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seeds", "from"])]
+    schedule: Option<PathBuf>,
+    /// Print the faults of this seed, as --schedule takes them.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "seed", "shrink"])]
+    print_schedule: Option<u64>,
+    /// Run so many seeds in two processes each, and compare every step.
+    #[arg(long, value_name = "K", conflicts_with_all = ["seeds", "seed", "shrink", "print_schedule"])]
+    check_determinism: Option<u64>,
+    /// Make a mistake on purpose: see --list.
+    #[arg(long, value_name = "NAME", value_parser = bug)]
+    bug: Option<Bug>,
+    /// List profiles, faults and bugs.
+    #[arg(long)]
+    list: bool,
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    name.parse()
+}
+
+fn bug(name: &str) -> Result<Bug, String> {
+    let found = Bug::ALL.iter().find(|bug| bug.name() == name);
+    found.copied().ok_or_else(|| format!("`{name}` is no bug; --list names them"))
+}
+
+fn list() {
+    println!("Profiles:");
+    Profile::all().for_each(|profile| println!("  {:10} {}", profile.name(), profile.about()));
+    println!("Faults:");
+    Fault::KINDS.iter().for_each(|(kind, family)| println!("  {:14} {}", kind, family.name()));
+    println!("Bugs:");
+    Bug::ALL.iter().for_each(|bug| println!("  {}", bug.name()));
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        list();
+        return ExitCode::SUCCESS;
+    }
+    if let Some(seed) = arguments.print_schedule {
+        print!("{}", Schedule::draw(seed, arguments.profile, arguments.seconds));
+        return ExitCode::SUCCESS;
+    }
+    work(&arguments)
 }
 
 #[cfg(madsim)]
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let mut failed = false;
-    for seed in arguments.seed..arguments.seed.saturating_add(arguments.seeds) {
-        match ringfence_simulation::run(seed, arguments.trace) {
-            Ok(ran) => println!("seed {seed}: {ran}"),
-            Err(failure) => {
-                failed = true;
-                println!("seed {seed}: FAILED: {failure}");
-                println!("run it again: scripts/simulate --seed {seed} --trace");
-            }
-        }
-    }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+fn work(arguments: &Arguments) -> ExitCode {
+    commands::work(arguments)
 }
 
 #[cfg(not(madsim))]
-fn main() -> ExitCode {
-    let Arguments { seed, .. } = Arguments::parse();
+fn work(arguments: &Arguments) -> ExitCode {
+    let seed = arguments.seed.unwrap_or(arguments.from);
     eprintln!("This program was built for the real world, and has nothing to simulate with.");
     eprintln!("Run `scripts/simulate --seed {seed}`: it builds the same sources with RUSTFLAGS=\"--cfg madsim\".");
     ExitCode::from(2)

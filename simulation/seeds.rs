@@ -1,32 +1,60 @@
-//! The scenario with several seeds, each in two processes: what is promised holds, and the same seed gives the same trace.
+//! The program as a person runs it: seeds that pass, the same trace in another process, kept schedules, and what it says where it can't
+//! simulate.
 
 use std::process::{Command, Output};
-
-/// How many seeds.
-#[cfg(madsim)]
-const SEEDS: u64 = 5;
 
 fn simulation(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_simulation")).args(arguments).output().expect("the program runs")
 }
 
-#[cfg(madsim)]
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 #[test]
-fn the_same_seed_gives_the_same_trace_in_another_process() {
-    let mut traces = std::collections::BTreeSet::new();
-    for seed in 1..=SEEDS {
-        let seed = seed.to_string();
-        let run = || {
-            let output = simulation(&["--seed", &seed]);
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-            text
-        };
-        let first = run();
-        assert_eq!(first, run(), "two processes with seed {seed} took different steps");
-        traces.insert(first);
+fn a_schedule_is_printed_as_it_is_read() {
+    let printed = simulation(&["--print-schedule", "7", "--profile", "five"]);
+    let schedule: ringfence_simulation::schedule::Schedule = out(&printed).parse().expect("a schedule");
+    assert_eq!((schedule.seed, schedule.servers), (7, 5));
+    assert_eq!(schedule.to_string(), out(&printed));
+}
+
+#[test]
+fn everything_that_can_be_chosen_is_listed() {
+    let list = out(&simulation(&["--list"]));
+    assert!(["drift", "lost-disk", "vote-before-sync"].iter().all(|name| list.contains(name)), "{list}");
+}
+
+#[cfg(madsim)]
+mod simulated {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_trace_in_another_process() {
+        let output = simulation(&["--check-determinism", "3", "--seconds", "20"]);
+        assert!(output.status.success(), "{}", out(&output));
+        assert_eq!(out(&output).lines().filter(|line| line.contains("took the same")).count(), 3, "{}", out(&output));
     }
-    assert_eq!(traces.len() as u64, SEEDS, "another seed is another world");
+
+    #[test]
+    fn seeds_pass_with_and_without_faults() {
+        for profile in ["calm", "default"] {
+            let output = simulation(&["--seeds", "4", "--seconds", "20", "--profile", profile]);
+            assert!(output.status.success(), "{profile}: {}", out(&output));
+        }
+    }
+
+    /// Each was a failure once.
+    #[test]
+    fn kept_schedules_pass() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/regressions");
+        let kept = std::fs::read_dir(directory).expect("the directory of kept schedules");
+        let paths = kept.map(|file| file.expect("a file").path());
+        for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "schedule")) {
+            let output = simulation(&["--schedule", path.to_str().expect("a plain name")]);
+            assert!(output.status.success(), "{}: {}", path.display(), out(&output));
+        }
+    }
 }
 
 #[cfg(not(madsim))]

@@ -4,6 +4,8 @@
 
 use std::{
     fmt::{self, Write},
+    fs::File,
+    io::{BufWriter, Write as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +22,16 @@ use xxhash_rust::xxh3::Xxh3;
 /// Whose words count: ours, and the consensus'.
 const TARGETS: [&str; 2] = ["ringfence", "openraft"];
 
+/// Where the lines go, beside into the hash.
+pub enum To {
+    /// Nowhere.
+    Nowhere,
+    /// To standard error.
+    Stderr,
+    /// Into a file.
+    File(Mutex<BufWriter<File>>),
+}
+
 /// A trace in the making; a clone is the same one.
 #[derive(Clone)]
 pub struct Trace {
@@ -27,17 +39,20 @@ pub struct Trace {
 }
 
 struct Inner {
-    print: bool,
+    to: To,
+    detail: bool,
     lines: AtomicU64,
     spans: AtomicU64,
     hash: Mutex<Xxh3>,
 }
 
 impl Trace {
-    /// An empty one. With `print` each line goes to standard error, too.
+    /// An empty one. With `detail` it has everything that is said at the debug level; else what we say at the level of information, which
+    /// takes a fraction of the time.
     #[must_use]
-    pub fn new(print: bool) -> Self {
-        let inner = Inner { print, lines: AtomicU64::new(0), spans: AtomicU64::new(0), hash: Mutex::new(Xxh3::new()) };
+    pub fn new(to: To, detail: bool) -> Self {
+        let inner =
+            Inner { to, detail, lines: AtomicU64::new(0), spans: AtomicU64::new(0), hash: Mutex::new(Xxh3::new()) };
         Self { inner: Arc::new(inner) }
     }
 
@@ -53,22 +68,31 @@ impl Trace {
         self.inner.lines.load(Ordering::Relaxed)
     }
 
-    fn add(&self, line: &str) {
+    /// One line more.
+    pub fn add(&self, line: &str) {
         self.inner.lines.fetch_add(1, Ordering::Relaxed);
         let mut hash = self.inner.hash.lock().unwrap_or_else(PoisonError::into_inner);
         hash.update(line.as_bytes());
         hash.update(b"\n");
-        if self.inner.print {
-            eprintln!("{line}");
+        match &self.inner.to {
+            To::Nowhere => {}
+            To::Stderr => eprintln!("{line}"),
+            // A trace that can't be written is found out by who reads it.
+            To::File(file) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = writeln!(file, "{line}");
+            }
         }
     }
 }
 
 impl Subscriber for Trace {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::DEBUG
+        let (level, targets) =
+            if self.inner.detail { (Level::DEBUG, &TARGETS[..]) } else { (Level::INFO, &TARGETS[..1]) };
+        *metadata.level() <= level
             && metadata.is_event()
-            && TARGETS.iter().any(|target| metadata.target().starts_with(target))
+            && targets.iter().any(|target| metadata.target().starts_with(target))
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -240,7 +240,8 @@ impl Faults {
             }
             Fault::Bridge { middle, ms } => {
                 let middle = self.hands.server(*middle, there);
-                let others: Vec<u64> = self.hands.world.servers().into_iter().filter(|id| Some(*id) != middle).collect();
+                let others: Vec<u64> =
+                    self.hands.world.servers().into_iter().filter(|id| Some(*id) != middle).collect();
                 let half = |odd: u64| {
                     let places = others.iter().zip(0u64..).filter(|(_, place)| place % 2 == odd);
                     places.map(|(id, _)| Machine::Server(*id)).collect::<Vec<Machine>>()
@@ -253,7 +254,8 @@ impl Faults {
     }
 
     async fn slow(&self, links: &Links, by_ms: Ms, ms: Ms, begun: impl FnOnce(bool)) {
-        let set = |late| links.iter().fold(false, |any, (from, to)| self.hands.world.slow_link(*from, *to, late) || any);
+        let set =
+            |late| links.iter().fold(false, |any, (from, to)| self.hands.world.slow_link(*from, *to, late) || any);
         begun(set(Duration::from_millis(by_ms.0)));
         sleep(ms).await;
         if !self.hands.over() {
@@ -279,7 +281,8 @@ impl Faults {
 
     async fn swizzle(&self, (cut, mend): (&[u64], &[u64]), step: Ms, ms: Ms, begun: impl FnOnce(bool)) {
         let apart = |id: u64| {
-            let rest: Vec<Machine> = self.hands.machines().into_iter().filter(|other| *other != Machine::Server(id)).collect();
+            let rest: Vec<Machine> =
+                self.hands.machines().into_iter().filter(|other| *other != Machine::Server(id)).collect();
             both(&[Machine::Server(id)], &rest)
         };
         // What is cut is what is mended, whoever comes or goes meanwhile.
@@ -396,7 +399,8 @@ impl Faults {
             self.hands.mend_all(&all);
             return all.into_iter().collect();
         };
-        let core: BTreeSet<u64> = chance.shuffled(whole.into_iter().collect()).into_iter().take(voters / 2 + 1).collect();
+        let core: BTreeSet<u64> =
+            chance.shuffled(whole.into_iter().collect()).into_iter().take(voters / 2 + 1).collect();
         self.hands.mend_all(&core.iter().copied().collect::<Vec<u64>>());
         for id in all.into_iter().filter(|id| !core.contains(id)) {
             // Some have no power, and some are alone with what they know.

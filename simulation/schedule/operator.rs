@@ -63,7 +63,8 @@ impl Operator {
     /// On a machine of its own.
     #[must_use]
     pub fn new(world: &World) -> Self {
-        let machine = Handle::current().create_node().name("operator").ip(Ipv4Addr::new(10, 0, 2, 1).into()).build().id();
+        let machine =
+            Handle::current().create_node().name("operator").ip(Ipv4Addr::new(10, 0, 2, 1).into()).build().id();
         let voters = world.servers().into_iter().collect();
         let known = Known { voters, lost: BTreeSet::new(), unsure: false, replacing: 0 };
         let number = ClientId::try_from(world.clients().len()).unwrap_or(ClientId::MAX - 1) + 1;
@@ -118,7 +119,7 @@ impl Operator {
     }
 
     /// The members, linearizably. From here on they are known.
-    async fn members(&self) -> Option<Members> {
+    pub async fn members(&self) -> Option<Members> {
         let read = self.with_client(|client| async move { client.cluster().members().await }).await;
         let members = read.ok()?.ok()?;
         let mut known = self.known();
@@ -137,7 +138,7 @@ impl Operator {
         let done = self.with_client(work).await;
         let (ended, ok) = match done {
             Ok(Ok(())) => (Ended::Ok(Answer::Done), true),
-            Ok(Err(Error::Refused(refusal))) => (Ended::Refused(format!("{refusal:?}")), false),
+            Ok(Err(Error::Refused { reason, .. })) => (Ended::Refused(reason), false),
             _ => (Ended::Unknown, false),
         };
         call.end(ended);
@@ -180,7 +181,8 @@ impl Operator {
             }
             if !insist && self.world.recorder().now() > until {
                 // What became of the last change decides who votes.
-                return self.members().await.is_some() && false;
+                self.members().await;
+                return false;
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -280,8 +282,8 @@ impl Operator {
                 call.end(Ended::Ok(Answer::Done));
                 true
             }
-            Ok(Err(Error::Refused(refusal))) => {
-                call.end(Ended::Refused(format!("{refusal:?}")));
+            Ok(Err(Error::Refused { reason, .. })) => {
+                call.end(Ended::Refused(reason));
                 false
             }
             _ => {
