@@ -336,7 +336,7 @@ impl Faults {
 
     async fn blackout(&self, kept: Kept, down: Ms, begun: impl FnOnce(bool)) {
         let servers = self.hands.world.servers();
-        begun(servers.iter().fold(false, |any, id| self.hands.world.kill(*id, kept.into()) || any));
+        begun(servers.iter().filter(|id| self.hands.world.kill(**id, kept.into())).count() > 0);
         sleep(down).await;
         for id in servers {
             self.hands.boot(id);
