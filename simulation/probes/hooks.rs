@@ -5,9 +5,9 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 /// A message of raft, or a client's call, that is about to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What it is: `append`, `vote`, `snapshot`, `transfer`, `forward`, `call`.
+    /// What it is: `append`, `stream` (appends in order), `vote`, `snapshot`, `transfer`, `forward`, `knock`, `call`.
     pub kind: &'static str,
-    /// The server that sends it; 0 for a client.
+    /// 1 if a server sends it, 0 for a client; which one is known by where it happens.
     pub from: u64,
     /// The server that is to get it; 0 where the sender doesn't know.
     pub to: u64,

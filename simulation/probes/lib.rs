@@ -12,6 +12,8 @@
 pub mod bugs;
 pub mod hooks;
 pub mod marks;
+#[cfg(madsim)]
+pub mod messages;
 pub mod unsure;
 
 pub use bugs::{Bug, on};

@@ -29,6 +29,8 @@ pub mod logs;
 pub mod look;
 pub mod net;
 pub mod observer;
+#[cfg(test)]
+mod tests;
 
 pub use crate::history::Machine;
 pub use lives::Kept;

@@ -64,14 +64,21 @@ impl Net {
     pub(super) fn fate(&mut self, from: Machine, message: Message) -> Fate {
         let to = Machine::Server(message.to);
         // A new call over a cut link fails at once in madsim, where reality doesn't answer.
-        if self.cut.contains(&(from, to)) {
-            return Fate::Hang;
-        }
-        if self.cut.contains(&(to, from)) {
-            return Fate::LoseAnswer;
+        // What is on an open stream stalls there, as on a connection of TCP.
+        if !matches!(message.kind, "stream" | "snapshot") {
+            if self.cut.contains(&(from, to)) {
+                return Fate::Hang;
+            }
+            if self.cut.contains(&(to, from)) {
+                return Fate::LoseAnswer;
+            }
         }
         let odds = if message.from == 0 { self.faults.clients } else { self.faults.servers };
-        let fate = self.draw(&odds);
+        // Nothing between members but raft itself is made for duplicates, and TCP makes none.
+        let fate = match self.draw(&odds) {
+            Fate::Twice(late) if !matches!(message.kind, "vote" | "append") => Fate::Delay(late),
+            fate => fate,
+        };
         let slow = self.slow.get(&(from, to)).copied().unwrap_or_default();
         let (fate, name) = match fate {
             Fate::Deliver if slow.is_zero() => return Fate::Deliver,

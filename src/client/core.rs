@@ -139,8 +139,8 @@ impl Core {
     ) -> Result<Answer<A>, Failure>
     where
         Q: Clone,
-        A: Headed,
-        F: Future<Output = Result<Response<A>, Status>>,
+        A: Headed + Send + 'static,
+        F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
     {
         let mut attempts = Attempts::new(self, plan);
         loop {
@@ -153,9 +153,19 @@ impl Core {
             };
             let sent = Moment::now();
             let timeout = plan.attempt_timeout(attempts.made, sent.instant);
-            let mut message = Request::new(request.clone());
-            message.set_timeout(timeout);
-            let verdict = match tokio::time::timeout(timeout, ask(channel, message)).await {
+            let asked = || {
+                let mut message = Request::new(request.clone());
+                message.set_timeout(timeout);
+                ask(channel.clone(), message)
+            };
+            #[cfg(not(madsim))]
+            let answer = asked();
+            #[cfg(madsim)]
+            let answer = {
+                use ringfence_probes::messages::{pass, server_at};
+                pass("call", server_at(&address), false, Err(Status::unavailable("the message is lost")), asked)
+            };
+            let verdict = match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(response)) => {
                     let body = response.into_inner();
                     match self.heard(&address, &body) {

@@ -159,12 +159,11 @@ impl Lock {
         };
         // A member that withdraws an attempt that was given up can't hit a later one.
         let attempts = AtomicU64::new(0);
-        let attempts = &attempts;
         let plan = lock.client.write("try to acquire", Safety::Idempotent);
         let plan = plan.about(session.id(), 0);
-        let answer = lock.client.core().call(plan, request, |channel, mut request| async move {
+        let answer = lock.client.core().call(plan, request, |channel, mut request| {
             request.get_mut().attempt = attempts.fetch_add(1, Ordering::Relaxed) + 1;
-            LockClient::new(channel).try_acquire(request).await
+            async move { LockClient::new(channel).try_acquire(request).await }
         });
         let mut settled = || undone.as_mut().into_iter().for_each(Undone::done);
         match answer.await {

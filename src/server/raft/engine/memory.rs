@@ -147,6 +147,7 @@ impl MemoryDisk {
     }
 
     /// The records that are durable, and a mark.
+    #[cfg(madsim)]
     pub(crate) fn durable(&self, mark: Mark) -> (Vec<(u64, Bytes)>, Option<Bytes>) {
         let inner = self.inner.lock();
         let records = inner.synced.records.iter().map(|(index, record)| (*index, record.clone()));

@@ -37,6 +37,8 @@ where
         sent.add();
         convert::append_request_to(&request, sender)
     });
+    #[cfg(madsim)]
+    let messages = in_order("stream", sender.map_or(0, |sender| sender.to), messages);
     let opening = client.stream_append(Request::new(messages));
     let answers = match Runtime::timeout(reply_timeout, opening).await {
         Ok(opened) => opened?.into_inner(),
@@ -50,6 +52,20 @@ where
             Err(status) => Some((Err(status), None)),
         }
     }))
+}
+
+/// In simulation: messages that may be late, and may end early, but overtake nothing.
+#[cfg(madsim)]
+pub fn in_order<T: Send + 'static>(
+    kind: &'static str,
+    to: u64,
+    messages: impl Stream<Item = T> + Send + 'static,
+) -> impl Stream<Item = T> + Send + Unpin + 'static {
+    let passed = futures::stream::unfold(Box::pin(messages), move |mut messages| async move {
+        let message = messages.next().await?;
+        ringfence_probes::messages::pass_in_order(kind, to).await.then_some((message, messages))
+    });
+    Box::pin(passed)
 }
 
 /// When the requests were sent that no answer came to yet.

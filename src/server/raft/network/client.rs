@@ -123,7 +123,7 @@ impl Link {
             pre,
         };
         let mut client = self.client(Lane::Urgent)?;
-        let answer = self.told(within(option.soft_ttl(), client.vote(Request::new(request))).await)?;
+        let answer = self.told(within(option.soft_ttl(), ask!("vote", self.target, client.vote(request))).await)?;
         convert::vote_response_from(&answer).map_err(|error| network_error(&error))
     }
 }
@@ -141,7 +141,7 @@ impl RaftNetworkV2<TypeConfig> for Link {
         entered.map_err(|_| rpc_error(&not_now()))?;
         let request = convert::append_request_to(&rpc, self.sender());
         let mut client = self.client(self.lane)?;
-        let answer = self.told(within(option.soft_ttl(), client.append(Request::new(request))).await)?;
+        let answer = self.told(within(option.soft_ttl(), ask!("append", self.target, client.append(request))).await)?;
         convert::append_response_from(&answer).map_err(|error| network_error(&error))
     }
 
@@ -219,7 +219,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
             to: *rpc.to_node_id(),
         };
         let mut client = self.client(Lane::Urgent)?;
-        let answer = self.told(within(option.soft_ttl(), client.transfer_leader(Request::new(request))).await)?;
+        let answer =
+            self.told(within(option.soft_ttl(), ask!("transfer", self.target, client.transfer_leader(request))).await)?;
         convert::transfer_response_from(answer).map_err(|error| network_error(&error))
     }
 
@@ -246,6 +247,8 @@ async fn send_snapshot(
     });
     // A file that can't be read to its end makes a stream that is too short, which the other side refuses.
     let stream = futures::stream::once(async { start }).chain(chunks);
+    #[cfg(madsim)]
+    let stream = append::in_order("snapshot", sender.map_or(0, |sender| sender.to), stream);
     let answer = client.install_snapshot(Request::new(stream)).await?.into_inner();
     codec::raft::vote_from(answer.vote.as_ref()).map_err(|error| Status::internal(error.to_string()))
 }

@@ -55,7 +55,7 @@ impl Forwarder<'_> {
         let requests = requests.iter().map(codec::request_to).collect();
         let request = pb::ProposeRequest { sender: self.sender(), requests };
         let mut client = self.client()?;
-        let answer = self.within(client.propose(tonic::Request::new(request))).await?;
+        let answer = self.within(ask!("forward", self.to, client.propose(request))).await?;
         use pb::propose_response::Result as Message;
         match answer.result {
             Some(Message::Replies(replies)) => {
@@ -76,7 +76,7 @@ impl Forwarder<'_> {
     pub async fn read_index(&self) -> Result<u64, ForwardError> {
         let request = pb::ReadIndexRequest { sender: self.sender() };
         let mut client = self.client()?;
-        let answer = self.within(client.read_index(tonic::Request::new(request))).await?;
+        let answer = self.within(ask!("forward", self.to, client.read_index(request))).await?;
         use pb::read_index_response::Result as Message;
         match answer.result {
             Some(Message::Index(index)) => Ok(index),
@@ -94,7 +94,7 @@ impl Forwarder<'_> {
     pub async fn admin(&self, admin: Admin) -> Result<AdminDone, AdminError> {
         let request = pb::AdminRequest { sender: self.sender(), admin: Some(convert::admin_to(admin)) };
         let mut client = self.client().map_err(admin_error)?;
-        let answer = self.within(client.admin(tonic::Request::new(request))).await.map_err(admin_error)?;
+        let answer = self.within(ask!("forward", self.to, client.admin(request))).await.map_err(admin_error)?;
         convert::admin_response_from(answer)
     }
 
@@ -105,7 +105,7 @@ impl Forwarder<'_> {
     pub async fn status(&self) -> Result<v1::MemberStatus, ForwardError> {
         let request = pb::StatusRequest { sender: self.sender() };
         let mut client = self.client()?;
-        let answer = self.within(client.status(tonic::Request::new(request))).await?;
+        let answer = self.within(ask!("forward", self.to, client.status(request))).await?;
         answer.status.ok_or_else(|| ForwardError::Unknown("the answer is of a newer version".to_owned()))
     }
 }

@@ -5,6 +5,24 @@
 //! how often they are tried, [`listen`] the port. [`vigil`] notices a leader that died, and
 //! [`heard`] knows when one last spoke.
 
+/// Calls a member. In simulation the world decides what becomes of the message.
+macro_rules! ask {
+    ($kind:literal, $to:expr, $client:ident.$method:ident($request:ident)) => {{
+        #[cfg(not(madsim))]
+        let asked = $client.$method(tonic::Request::new($request));
+        #[cfg(madsim)]
+        let asked = {
+            let _ = &mut $client;
+            let lost = tonic::Status::unavailable("the message is lost");
+            ringfence_probes::messages::pass($kind, $to, true, Err(lost), move || {
+                let (mut client, request) = ($client.clone(), $request.clone());
+                async move { client.$method(tonic::Request::new(request)).await }
+            })
+        };
+        asked
+    }};
+}
+
 pub mod append;
 pub mod client;
 pub mod convert;

@@ -67,6 +67,10 @@ impl Pool {
     /// The port at this address is surely closed: the machine answers that nobody listens.
     pub async fn is_closed(&self, address: &str) -> bool {
         let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else { return false };
+        #[cfg(madsim)]
+        if !ringfence_probes::messages::reaches("knock", address) {
+            return false;
+        }
         match Runtime::timeout(KNOCK_TIMEOUT, endpoint.connect()).await {
             Ok(Err(error)) => is_refused(&error),
             Ok(Ok(_)) | Err(_) => false,
