@@ -33,7 +33,7 @@ pub enum Read {
 }
 
 /// How a claim shares its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// Alone.
     Exclusive,
@@ -343,6 +343,11 @@ pub struct Entry {
     pub granted: Vec<(String, u64, u64)>,
     /// Claims that ended: name, session, token.
     pub ended: Vec<(String, u64, u64)>,
+    /// Claims as their claimers were answered: name, session, token, mode. One that was asked for again stands in several entries. Without
+    /// these no checker knows how a claim shares its name, and takes it from the calls, where they say it.
+    pub claimed: Vec<(String, u64, u64, Mode)>,
+    /// Sessions that were renewed. Where no entry has any, nobody checks that sessions don't end late.
+    pub renewed: Vec<u64>,
 }
 
 /// That a replica applied an entry, or (with a snapshot) came to an index at once.
@@ -375,6 +380,15 @@ pub struct Led {
     pub from: Time,
     /// Until when it was seen.
     pub until: Time,
+}
+
+/// Who votes from an entry of the log on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Voters {
+    /// Index of the entry.
+    pub index: u64,
+    /// The voters: one group, or two while they are being changed.
+    pub groups: Vec<Vec<Server>>,
 }
 
 /// A server's log at a moment, as it was on its disk.
@@ -435,6 +449,8 @@ pub struct History {
     pub leaders: Vec<Led>,
     /// In order of time.
     pub logs: Vec<Log>,
+    /// In order of their indexes. Empty: the voters aren't known, and nobody counts quorums.
+    pub voters: Vec<Voters>,
     /// In order of time.
     pub faults: Vec<Fault>,
     /// In which condition machines and links were, in order of time. A server is down until it is said to be up.
@@ -443,6 +459,8 @@ pub struct History {
     pub liveness: Vec<Liveness>,
     /// The keyspace at the end, claims included, read linearizably.
     pub last: Vec<Seen>,
+    /// The revision at which that was read; 0: after everything.
+    pub last_revision: u64,
     /// Clocks' rates were all within the drift allowance.
     pub clocks_within_allowance: bool,
     /// The greatest difference that a clock's rate had from true time, in parts per million.

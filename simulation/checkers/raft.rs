@@ -1,0 +1,228 @@
+//! The log is one: a term has one leader, logs that agree on an entry agree on all before it, what was committed never changes and is on a quorum of disks,
+//! and a leader has all that was committed before it led.
+//!
+//! What the logs on disk show of that: they are read at moments, those of one moment together.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::Findings;
+use super::facts::{Facts, ms};
+use crate::history::{Led, Log, Time};
+
+/// Term and content of an entry.
+type Entry = (u64, u64);
+
+pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
+    one_leader(&facts.history.leaders, findings);
+    matching(&facts.history.logs, findings);
+    committed(facts, findings);
+}
+
+fn one_leader(leaders: &[Led], findings: &mut Findings) {
+    let mut of_term: BTreeMap<u64, &Led> = BTreeMap::new();
+    for led in leaders {
+        let first = of_term.entry(led.term).or_insert(led);
+        if first.server != led.server {
+            findings
+                .broken(led.from, format!("servers {} and {} both led in term {}", first.server, led.server, led.term));
+        }
+    }
+}
+
+/// An entry of a term is the same everywhere, and so is the one before it: so all before are.
+fn matching(logs: &[Log], findings: &mut Findings) {
+    let mut known: HashMap<(u64, u64), (u64, Option<u64>)> = HashMap::new();
+    for log in logs {
+        let mut before: Option<(u64, u64)> = None;
+        for (&index, &(term, hash)) in &log.entries {
+            let follows = before.filter(|(last, _)| last + 1 == index).map(|(_, term)| term);
+            if follows.is_some_and(|before| before > term) {
+                findings.broken(log.at, format!("server {}: terms go back at entry {index}", log.server));
+            }
+            let (content, predecessor) = known.entry((index, term)).or_insert((hash, follows));
+            if *content != hash {
+                findings.broken(log.at, format!("server {} has another entry {index} of term {term}", log.server));
+            }
+            match (*predecessor, follows) {
+                (Some(one), Some(other)) if one != other => {
+                    let what = format!(
+                        "server {}: before entry {index} of term {term} comes term {other}, elsewhere {one}",
+                        log.server
+                    );
+                    findings.broken(log.at, what);
+                }
+                (None, _) => *predecessor = follows,
+                _ => {}
+            }
+            before = Some((index, term));
+        }
+    }
+}
+
+fn committed(facts: &Facts<'_>, findings: &mut Findings) {
+    // By index: what was committed, and when that was seen first.
+    let mut known: BTreeMap<u64, (Entry, Time)> = BTreeMap::new();
+    for together in facts.history.logs.chunk_by(|one, other| one.at == other.at) {
+        for log in together {
+            if let Some((last, _)) = log.entries.last_key_value().filter(|(last, _)| **last < log.committed) {
+                let what = format!(
+                    "server {}: entry {} counts as committed, and its log ends with {last}",
+                    log.server, log.committed
+                );
+                findings.broken(log.at, what);
+            }
+            for (&index, &entry) in log.entries.range(..=log.committed) {
+                let (first, since) = *known.entry(index).or_insert((entry, log.at));
+                if first != entry {
+                    let what = format!(
+                        "server {}: entry {index} was committed as {first:?} at {}, and is {entry:?}",
+                        log.server,
+                        ms(since)
+                    );
+                    findings.broken(log.at, what);
+                }
+            }
+        }
+        quorum(facts, together, findings);
+        for log in together {
+            complete(facts, log, &known, findings);
+        }
+    }
+}
+
+/// The newest entry that anybody counts as committed is on the disks of a quorum.
+fn quorum(facts: &Facts<'_>, together: &[Log], findings: &mut Findings) {
+    let voters = &facts.history.voters;
+    let Some(newest) =
+        together.iter().filter(|log| log.entries.contains_key(&log.committed)).max_by_key(|log| log.committed)
+    else {
+        return;
+    };
+    let (index, entry) = (newest.committed, newest.entries[&newest.committed]);
+    let has = |server: &u64| {
+        let log = together.iter().find(|log| log.server == *server);
+        // What was purged was there.
+        log.is_some_and(|log| {
+            log.entries.get(&index) == Some(&entry)
+                || log.entries.first_key_value().is_some_and(|(first, _)| *first > index)
+        })
+    };
+    let quorum = |group: &Vec<u64>| group.iter().filter(|server| has(server)).count() * 2 > group.len();
+    // Who votes by that entry, or by a later one that a leader goes by already.
+    let by_entry = voters.partition_point(|voters| voters.index <= index).saturating_sub(1);
+    if voters.first().is_some_and(|first| first.index <= index)
+        && !voters[by_entry..].iter().any(|voters| voters.groups.iter().all(quorum))
+    {
+        let what =
+            format!("entry {index} counts as committed on server {}, and no quorum has it on disk", newest.server);
+        findings.broken(newest.at, what);
+    }
+}
+
+/// A leader's log has all that was committed before its term began.
+fn complete(facts: &Facts<'_>, log: &Log, known: &BTreeMap<u64, (Entry, Time)>, findings: &mut Findings) {
+    let leads = |led: &&Led| led.server == log.server && led.from <= log.at && log.at <= led.until;
+    let Some(led) = facts.history.leaders.iter().filter(leads).max_by_key(|led| led.term) else { return };
+    let Some((first, _)) = log.entries.first_key_value() else { return };
+    for (index, (entry, since)) in known.range(first..) {
+        if *since < led.from && entry.0 < led.term && log.entries.get(index) != Some(entry) {
+            let what = format!(
+                "server {} leads in term {} without entry {index}, which was committed at {}",
+                log.server,
+                led.term,
+                ms(*since)
+            );
+            findings.broken(log.at, what);
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hand::{accepts, rejects};
+    use super::check;
+    use crate::history::*;
+
+    /// Terms from index 1 on; the content of an entry is its term, unless `other`.
+    fn log(server: u64, at: Time, terms: &[u64], committed: u64) -> Log {
+        Log { server, at, entries: (1..).zip(terms.iter().map(|term| (*term, *term))).collect(), committed }
+    }
+
+    fn led(server: u64, term: u64, from: Time, until: Time) -> Led {
+        Led { server, term, from, until }
+    }
+
+    fn history(leaders: &[Led], logs: Vec<Log>) -> History {
+        let voters = vec![Voters { index: 0, groups: vec![vec![1, 2, 3]] }];
+        History { leaders: leaders.to_vec(), logs, voters, ..History::default() }
+    }
+
+    #[test]
+    fn logs_that_differ_where_nothing_was_committed_are_accepted() {
+        accepts(
+            check,
+            &history(
+                &[led(1, 1, 0, 10), led(2, 2, 11, 30), led(2, 2, 35, 50)],
+                vec![
+                    log(1, 10, &[1, 1, 1], 2),
+                    log(2, 10, &[1, 1], 1),
+                    log(3, 10, &[1], 0),
+                    log(1, 20, &[1, 1, 1], 2),
+                    log(2, 20, &[1, 1, 2], 3),
+                    log(3, 20, &[1, 1, 2], 2),
+                ],
+            ),
+        );
+    }
+
+    #[test]
+    fn two_leaders_of_a_term_are_rejected() {
+        rejects(check, &history(&[led(1, 1, 0, 10), led(2, 1, 20, 30)], vec![]), "both led");
+    }
+
+    #[test]
+    fn logs_that_do_not_match_are_rejected() {
+        let mut other = log(2, 10, &[1, 1], 0);
+        other.entries.insert(2, (1, 99));
+        rejects(check, &history(&[], vec![log(1, 10, &[1, 1], 0), other]), "another entry 2");
+        rejects(check, &history(&[], vec![log(1, 10, &[1, 1, 3], 0), log(2, 10, &[1, 2, 3], 0)]), "elsewhere");
+        rejects(check, &history(&[], vec![log(1, 10, &[2, 1], 0)]), "terms go back");
+    }
+
+    #[test]
+    fn a_committed_entry_that_changes_is_rejected() {
+        let logs = |second: &[u64]| {
+            let first = [1, 2, 3].map(|server| log(server, 10, &[1, 1], 2));
+            first.into_iter().chain([1, 2, 3].map(|server| log(server, 20, second, 2))).collect::<Vec<_>>()
+        };
+        accepts(check, &history(&[], logs(&[1, 1, 2])));
+        rejects(check, &history(&[], logs(&[1, 2])), "was committed as");
+        rejects(check, &history(&[], logs(&[1])), "its log ends");
+    }
+
+    #[test]
+    fn committed_without_a_quorum_is_rejected() {
+        let few = vec![log(1, 10, &[1, 1], 2), log(2, 10, &[1], 1), log(3, 10, &[1], 1)];
+        rejects(check, &history(&[], few.clone()), "no quorum");
+        // Both groups count while voters are being changed.
+        let two = vec![
+            log(1, 10, &[1, 1], 2),
+            log(2, 10, &[1, 1], 1),
+            log(3, 10, &[1], 1),
+            log(4, 10, &[1], 0),
+            log(5, 10, &[1], 0),
+        ];
+        let joint = Voters { index: 2, groups: vec![vec![1, 2, 3], vec![3, 4, 5]] };
+        let changing = History { voters: vec![joint], ..history(&[], two.clone()) };
+        rejects(check, &changing, "no quorum");
+        accepts(check, &history(&[], two));
+        accepts(check, &History { voters: vec![], ..history(&[], few) });
+    }
+
+    #[test]
+    fn a_leader_without_what_was_committed_is_rejected() {
+        let logs = vec![log(1, 10, &[1, 1], 2), log(2, 10, &[1, 1], 2), log(3, 10, &[1], 1), log(3, 20, &[1, 2], 1)];
+        rejects(check, &history(&[led(1, 1, 0, 10), led(3, 2, 15, 30)], logs), "without entry 2");
+    }
+}
