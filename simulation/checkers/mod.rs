@@ -24,6 +24,8 @@ mod watches;
 
 #[cfg(test)]
 mod hand;
+#[cfg(test)]
+mod properties;
 
 use facts::Facts;
 

@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn what_was_never_committed_or_not_yet_is_rejected() {
         rejects(check, &from_one(vec![one(), Told::Events(vec![v(2, "a/1", "?")])]), "ever committed");
-        rejects(check, &from_one(vec![Told::Events(vec![v(1, "a/1", "?")])]), "not of");
+        rejects(check, &from_one(vec![Told::Events(vec![v(1, "a/1", "?")])]), "ever committed");
         rejects(check, &watched(1, false, vec![(9, one())], false), "nowhere applied");
         rejects(check, &watched(1, false, vec![(15, one()), (25, progress(3))], false), "nowhere applied");
     }

@@ -113,8 +113,8 @@ impl Recorder {
     }
 
     /// The keyspace at the end.
-    pub fn last(&self, seen: Vec<Seen>) {
-        self.write(|book| book.history.last = seen);
+    pub fn last(&self, seen: Vec<Seen>, revision: u64) {
+        self.write(|book| (book.history.last, book.history.last_revision) = (seen, revision));
     }
 
     /// The greatest difference of a clock's rate from true time, and whether that is within the allowance. The greatest that was said

@@ -32,7 +32,7 @@ pub async fn final_read(workload: &mut Workload) -> Result<(), String> {
         let client = there.world.client(&up, DEADLINE)?;
         still(&client).await;
         let (found, revision) = patiently(&client).await?;
-        there.world.recorder().last(found);
+        there.world.recorder().last(found, revision);
         Ok(revision)
     });
     let revision = read.await?;

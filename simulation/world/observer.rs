@@ -2,12 +2,12 @@
 
 use std::sync::Weak;
 
-use ringfence_core::{EventKind, Grant, Outcome, Reply, State, query::Stats};
+use ringfence_core::{EventKind, Grant, Outcome, Refusal, Reply, State, query::Stats};
 use ringfence_probes::hooks::Happening;
 use ringfence_server::replica::{Observer, Replica};
 
 use super::World;
-use crate::history::{Applied, Entry, Version};
+use crate::history::{Applied, Entry, Mode, Version};
 
 /// Follows one replica in one life of its server.
 pub(super) struct Follower {
@@ -66,7 +66,21 @@ fn entry(outcome: &Outcome) -> Entry {
         opened: opened.collect(),
         granted: grants(&outcome.granted),
         ended: grants(&outcome.ended),
+        claimed: outcome.replies.iter().filter_map(claimed).collect(),
+        // An outcome doesn't say whose the renewals were.
+        renewed: Vec::new(),
     }
+}
+
+/// The claim that was made, or asked for again.
+fn claimed(reply: &Result<Reply, Refusal>) -> Option<(String, u64, u64, Mode)> {
+    let Ok(Reply::Claimed(claim)) = reply else { return None };
+    let mode = match claim.mode {
+        ringfence_core::Mode::Exclusive => Mode::Exclusive,
+        ringfence_core::Mode::Shared => Mode::Shared,
+        ringfence_core::Mode::Semaphore(permits) => Mode::Permits(permits),
+    };
+    Some((text(&claim.name), claim.session.0, claim.token, mode))
 }
 
 fn text(bytes: &[u8]) -> String {
