@@ -11,6 +11,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 use ringfence_simulation::{
+    bank::{self, Effort, Expected},
     determinism,
     report::{Totals, failure_text},
     run::{Options, Outcome, run},
@@ -37,10 +38,31 @@ pub fn work(arguments: &Arguments) -> ExitCode {
     let passed = match (arguments.check_determinism, arguments.shrink) {
         (Some(seeds), _) => check_determinism(arguments, seeds),
         (_, Some(seed)) => shrink(seed, arguments, &options),
+        _ if arguments.bug_bank.is_some() => bug_bank(arguments),
         _ if arguments.seed.is_some() || options.schedule.is_some() => single(arguments, &options),
         _ => many(arguments, &options),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Looks for each mistake. Each row is said as soon as it is known.
+fn bug_bank(arguments: &Arguments) -> bool {
+    let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+    let quick = arguments.bug_bank.as_deref() == Some("quick");
+    let mut effort = if quick { Effort::quick_half(arguments.from, jobs) } else { Effort::whole(arguments.from, jobs) };
+    effort.starts = arguments.starts.unwrap_or(effort.starts).max(1);
+    if arguments.seeds > 1 {
+        effort.seeds_max = arguments.seeds;
+    }
+    if let Some(bug) = arguments.bug {
+        effort.bugs = vec![bug];
+    }
+    println!("{}", bank::HEAD);
+    let broken = |expected: &Expected, seed| bank::broken(expected, seed, arguments.seconds);
+    let found = bank::run_bank(&effort, broken, |row| println!("{row}"));
+    let count = found.rows.iter().filter(|row| row.found()).count();
+    println!("{count} of {} found", found.rows.len());
+    found.all_found()
 }
 
 fn options(arguments: &Arguments) -> Result<Options, String> {

@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use ringfence_probes::Bug;
-use ringfence_simulation::schedule::{Fault, Profile, Schedule, draw::SECONDS};
+use ringfence_simulation::{
+    bank::EXPECTED,
+    schedule::{Fault, Profile, Schedule, draw::SECONDS},
+};
 
 #[cfg(madsim)]
 mod commands;
@@ -55,6 +58,12 @@ struct Arguments {
     /// Make a mistake on purpose: see --list.
     #[arg(long, value_name = "NAME", value_parser = bug)]
     bug: Option<Bug>,
+    /// Make each mistake, and count the seeds until it is found: whole, or quick for those that show soon. With --bug that one alone; --seeds bounds each search.
+    #[arg(long, value_name = "HALF", num_args = 0..=1, default_missing_value = "whole", value_parser = ["whole", "quick"])]
+    bug_bank: Option<String>,
+    /// From so many first seeds; 5, or 1 with --bug-bank quick.
+    #[arg(long, value_name = "STARTS", requires = "bug_bank")]
+    starts: Option<u32>,
     /// List profiles, faults and bugs.
     #[arg(long)]
     list: bool,
@@ -75,7 +84,7 @@ fn list() {
     println!("Faults:");
     Fault::KINDS.iter().for_each(|(kind, family)| println!("  {:14} {}", kind, family.name()));
     println!("Bugs:");
-    Bug::ALL.iter().for_each(|bug| println!("  {}", bug.name()));
+    EXPECTED.iter().for_each(|expected| println!("  {:28} {}", expected.bug.name(), expected.what));
 }
 
 fn main() -> ExitCode {
