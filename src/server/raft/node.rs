@@ -421,7 +421,8 @@ fn config(settings: &NodeSettings) -> Result<Config, StartError> {
         install_snapshot_timeout: u64::try_from(SNAPSHOT_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
         max_payload_entries: REPLICATE_ENTRIES_MAX,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(settings.snapshot_entries),
-        max_in_snapshot_log_to_keep: settings.keep_entries,
+        // What is purged is said by `upkeep` alone: where both do, openraft's own may fall behind ours, which it takes for a mistake.
+        max_in_snapshot_log_to_keep: u64::MAX,
         replication_lag_threshold: settings.snapshot_entries.saturating_add(settings.keep_entries),
         enable_pre_vote: Some(true),
         // A restarted leader is elected anew, like anyone else.
