@@ -108,13 +108,13 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
         }
     }
     for (lock, calls) in locks {
-        check_lock(lock, &calls, &closing, &ends, findings);
+        check_lock(facts, (lock, &calls), &closing, &ends, findings);
     }
 }
 
 fn check_lock(
-    lock: &str,
-    calls: &[&Call],
+    facts: &Facts<'_>,
+    (lock, calls): (&str, &[&Call]),
     closing: &[(u64, &Call)],
     ends: &BTreeMap<u64, Time>,
     findings: &mut Findings,
@@ -142,6 +142,10 @@ fn check_lock(
             Some(Some(end)) => claim.may_go(*end),
             // Nothing is known of its session: it may go at any time.
             Some(None) | None => claim.may_go(0),
+        }
+        // A latch gives up by itself, and no call of its user's says so; then the log alone knows since when.
+        if let Some(ended) = facts.claims.get(token).and_then(|claim| claim.ended) {
+            claim.may_go(facts.shown_at(ended));
         }
         goes.extend(claim.goes.map(|goes| (*token, goes)));
         let first = calls.iter().find(|call| tells_of(call, *token)).copied();

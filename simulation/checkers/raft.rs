@@ -1,13 +1,14 @@
 //! The log is one: a term has one leader, logs that agree on an entry agree on all before it, what was committed never changes and is on a quorum of disks,
 //! and a leader has all that was committed before it led.
 //!
-//! What the logs on disk show of that: they are read at moments, those of one moment together.
+//! What the logs on disk show of that: they are read at moments, those of one moment together. A term is one leadership, see
+//! [`crate::history::term`].
 
 use std::collections::{BTreeMap, HashMap};
 
 use super::Findings;
 use super::facts::{Facts, ms};
-use crate::history::{Led, Log, Time};
+use crate::history::{Led, Log, Time, say_term};
 
 /// Term and content of an entry.
 type Entry = (u64, u64);
@@ -23,8 +24,10 @@ fn one_leader(leaders: &[Led], findings: &mut Findings) {
     for led in leaders {
         let first = of_term.entry(led.term).or_insert(led);
         if first.server != led.server {
-            findings
-                .broken(led.from, format!("servers {} and {} both led in term {}", first.server, led.server, led.term));
+            findings.broken(
+                led.from,
+                format!("servers {} and {} both led in term {}", first.server, led.server, say_term(led.term)),
+            );
         }
     }
 }
@@ -41,13 +44,19 @@ fn matching(logs: &[Log], findings: &mut Findings) {
             }
             let (content, predecessor) = known.entry((index, term)).or_insert((hash, follows));
             if *content != hash {
-                findings.broken(log.at, format!("server {} has another entry {index} of term {term}", log.server));
+                findings.broken(
+                    log.at,
+                    format!("server {} has another entry {index} of term {}", log.server, say_term(term)),
+                );
             }
             match (*predecessor, follows) {
                 (Some(one), Some(other)) if one != other => {
                     let what = format!(
-                        "server {}: before entry {index} of term {term} comes term {other}, elsewhere {one}",
-                        log.server
+                        "server {}: before entry {index} of term {} comes term {}, elsewhere {}",
+                        log.server,
+                        say_term(term),
+                        say_term(other),
+                        say_term(one)
                     );
                     findings.broken(log.at, what);
                 }
@@ -64,14 +73,16 @@ fn committed(facts: &Facts<'_>, findings: &mut Findings) {
     let mut known: BTreeMap<u64, (Entry, Time)> = BTreeMap::new();
     for together in facts.history.logs.chunk_by(|one, other| one.at == other.at) {
         for log in together {
-            if let Some((last, _)) = log.entries.last_key_value().filter(|(last, _)| **last < log.committed) {
+            let behind = log.entries.last_key_value().filter(|(last, _)| **last < log.committed);
+            if let Some((last, _)) = behind.filter(|_| !installed(facts, log)) {
                 let what = format!(
                     "server {}: entry {} counts as committed, and its log ends with {last}",
                     log.server, log.committed
                 );
                 findings.broken(log.at, what);
             }
-            for (&index, &entry) in log.entries.range(..=log.committed) {
+            // Each founder writes an entry 0 of its own, and 0 also means that nothing is committed.
+            for (&index, &entry) in log.entries.iter().filter(|(index, _)| (1..=log.committed).contains(*index)) {
                 let (first, since) = *known.entry(index).or_insert((entry, log.at));
                 if first != entry {
                     let what = format!(
@@ -88,6 +99,12 @@ fn committed(facts: &Facts<'_>, findings: &mut Findings) {
             complete(facts, log, &known, findings);
         }
     }
+}
+
+/// A snapshot covers what counts as committed there: the log before it goes only later.
+fn installed(facts: &Facts<'_>, log: &Log) -> bool {
+    let mut applied = facts.history.applied.iter().take_while(|applied| applied.at <= log.at);
+    applied.any(|applied| applied.server == log.server && applied.installed && applied.index >= log.committed)
 }
 
 /// The newest entry that anybody counts as committed is on the disks of a quorum.
@@ -129,7 +146,7 @@ fn complete(facts: &Facts<'_>, log: &Log, known: &BTreeMap<u64, (Entry, Time)>, 
             let what = format!(
                 "server {} leads in term {} without entry {index}, which was committed at {}",
                 log.server,
-                led.term,
+                say_term(led.term),
                 ms(*since)
             );
             findings.broken(log.at, what);

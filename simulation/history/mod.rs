@@ -17,6 +17,19 @@ pub use recorder::{OpenCall, OpenWatch, Recorder};
 pub type Time = u64;
 /// A server's id.
 pub type Server = u64;
+/// A leadership as one number that grows: raft's term, and whom it elected. openraft's votes are ordered by both, so that a term may elect a
+/// second time, with a greater node; what Raft promises of a term is promised of this.
+#[must_use]
+pub fn term(raft: u64, elected: Server) -> u64 {
+    raft << 8 | elected & 0xff
+}
+
+/// A leadership in words.
+#[must_use]
+pub fn say_term(term: u64) -> String {
+    format!("{}-{}", term >> 8, term & 0xff)
+}
+
 /// A client's number, from 1.
 pub type ClientId = u32;
 
@@ -374,7 +387,7 @@ pub struct Applied {
 pub struct Led {
     /// Who.
     pub server: Server,
-    /// In which term.
+    /// In which term, as [`term`] counts them.
     pub term: u64,
     /// From when.
     pub from: Time,

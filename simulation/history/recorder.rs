@@ -1,14 +1,14 @@
 //! Writes a history while it happens. Everybody in a world has the same recorder.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
-    Action, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Liveness, Log,
-    Mode, Renewed, Seen, Server, Time, Told, Watch,
+    Action, Answer, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Liveness,
+    Log, Mode, Renewed, Seen, Server, Time, Told, Watch,
 };
 
 /// A history in the making; a clone is the same one.
@@ -179,6 +179,7 @@ impl Recorder {
         book.closed = true;
         let mut history = std::mem::take(&mut book.history);
         history.end = end;
+        name_sessions(&mut history);
         history.calls.sort_by_key(|call| call.end);
         history.beliefs.sort_by_key(|belief| belief.at);
         history.renewals.sort_by_key(|renewed| renewed.acknowledged);
@@ -193,6 +194,24 @@ impl Recorder {
         let mut book = self.book();
         if !book.closed {
             write(&mut book);
+        }
+    }
+}
+
+/// A client that opens a session of its own for a lock doesn't say which: the log knows to whom the token was granted.
+fn name_sessions(history: &mut History) {
+    let granted: BTreeMap<(&str, u64), u64> = history
+        .entries
+        .values()
+        .flat_map(|entry| &entry.granted)
+        .map(|(name, session, token)| ((name.as_str(), *token), *session))
+        .collect();
+    for call in &mut history.calls {
+        if let (Action::Acquire { lock, session, .. }, Ended::Ok(Answer::Token { token })) =
+            (&mut call.action, &call.ended)
+            && *session == 0
+        {
+            *session = granted.get(&(lock.as_str(), *token)).copied().unwrap_or(0);
         }
     }
 }

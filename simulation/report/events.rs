@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry as Place};
 
 use super::words;
-use crate::history::{Applied, Condition, Entry, History, Machine, Server, Time};
+use crate::history::{Applied, Condition, Entry, History, Machine, Server, Time, say_term};
 
 /// Where something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,7 +125,7 @@ impl Events {
 
     fn leaders(&mut self, history: &History) {
         for led in &history.leaders {
-            self.add(led.from, Lane::Server(led.server), format!("LEADS in term {}", led.term));
+            self.add(led.from, Lane::Server(led.server), format!("LEADS in term {}", say_term(led.term)));
         }
     }
 

@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(columns("faults"), 1);
         assert_eq!(columns("kill server"), 1);
         assert_eq!(columns("DOWN"), 2);
-        assert_eq!(columns("LEADS in term 2"), 3);
+        assert_eq!(columns("LEADS in term 0-2"), 3);
         assert_eq!(columns("installed a"), 4);
         assert_eq!(columns("1: put k=v …"), 5);
     }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::{CLIENT_PORT, Machine, PEER_PORT, World, address, ip, observer::Follower};
-use crate::history::Condition;
+use crate::history::{self, Condition};
 
 /// What a power cut leaves of the writes that were not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,13 +262,14 @@ async fn live(world: World, id: u64, life: u32, settings: Settings, stop: onesho
 async fn watch_leadership(world: &World, id: u64, server: &Server) {
     let mut seen = server.node().leadership();
     loop {
+        let term = history::term(seen.term, id);
         if seen.is_me {
-            world.recorder().leads(id, seen.term);
+            world.recorder().leads(id, term);
             let newer = {
                 let mut inner = world.inner();
-                let newer = seen.term > inner.led.0;
+                let newer = term > inner.led.0;
                 if newer {
-                    inner.led = (seen.term, id);
+                    inner.led = (term, id);
                 }
                 newer
             };
@@ -278,7 +279,7 @@ async fn watch_leadership(world: &World, id: u64, server: &Server) {
         }
         let now = server.node().leadership_changed(&seen).await;
         if seen.is_me {
-            world.recorder().leads(id, seen.term);
+            world.recorder().leads(id, term);
         }
         seen = now;
     }

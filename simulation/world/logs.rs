@@ -6,7 +6,7 @@ use ringfence_server::raft::read_log;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::World;
-use crate::history::Log;
+use crate::history::{self, Log};
 
 /// Terms of records that were read before: most of a log is the same the next time, and on the next disk.
 #[derive(Default)]
@@ -29,8 +29,9 @@ impl World {
         for (index, record) in records {
             let hash = xxh3_64(&record);
             let known = inner.terms.0.get(&(index, hash)).copied();
-            // A record that rots says nothing.
-            let Some(term) = known.or_else(|| read_log::term(index, &record)) else { continue };
+            // A disk on which a record rots says nothing.
+            let read = || read_log::leadership(index, &record).map(|(raft, node)| history::term(raft, node));
+            let Some(term) = known.or_else(read) else { return };
             inner.terms.0.insert((index, hash), term);
             entries.insert(index, (term, hash));
         }

@@ -7,7 +7,7 @@ use madsim::{Config, runtime::Runtime};
 use super::{Kept, Machine, MessageFaults, Odds, Plan, World};
 use crate::{
     history::{History, Recorder},
-    trace::Trace,
+    trace::{To, Trace},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ where
     S: FnOnce(World) -> F + Send + 'static,
 {
     let run = move || {
-        let trace = Trace::new(std::env::var_os("RINGFENCE_TRACE").is_some());
+        let trace = Trace::new(To::Nowhere, true);
         let history = tracing::subscriber::with_default(trace.clone(), || {
             Runtime::with_seed_and_config(seed, Config::default()).block_on(async {
                 let world = World::start(&Plan { seed, ..plan }, Recorder::simulated());
@@ -44,7 +44,7 @@ fn writers(world: &World) {
             loop {
                 number += 1;
                 let _ = client.kv().put(format!("key {machine}"), format!("{number}")).await;
-                if number % 5 == 0
+                if number.is_multiple_of(5)
                     && let Ok(guard) = client.lock("lock").try_acquire().await
                 {
                     let _ = guard.release().await;

@@ -16,7 +16,8 @@ pub fn durable(disk: &MemoryDisk) -> (Vec<(u64, Bytes)>, u64) {
     (records, committed.map_or(0, |id| id.index))
 }
 
-/// The term of a record; `None` if it is damaged.
-pub fn term(index: u64, record: &Bytes) -> Option<u64> {
-    open_entry(index, record).ok().map(|entry| entry.log_id.leader_id.term)
+/// In which term a record was proposed, and by whom; `None` if it is damaged.
+pub fn leadership(index: u64, record: &Bytes) -> Option<(u64, u64)> {
+    let leader = open_entry(index, record).ok()?.log_id.leader_id;
+    Some((leader.term, leader.node_id))
 }
