@@ -13,7 +13,7 @@ pub fn line(run: &Run) -> serde_json::Result<String> {
 /// The last line, without the line break: `{"totals": …}`.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn last(totals: &Totals) -> serde_json::Result<String> {
     serde_json::to_string(&serde_json::json!({ "totals": totals }))
 }

@@ -13,6 +13,7 @@ use openraft::raft::AppendEntriesRequest;
 use openraft_rt::AsyncRuntime;
 use parking_lot::Mutex;
 use ringfence_proto::peer as pb;
+use tokio::sync::oneshot;
 use tonic::{Request, Status, Streaming, transport::Channel};
 
 use super::convert;
@@ -37,6 +38,8 @@ where
         sent.add();
         convert::append_request_to(&request, sender)
     });
+    let (asking, given_up) = oneshot::channel();
+    let messages = until(given_up, messages);
     #[cfg(madsim)]
     let messages = in_order("stream", sender.map_or(0, |sender| sender.to), messages);
     let opening = client.stream_append(Request::new(messages));
@@ -44,7 +47,7 @@ where
         Ok(opened) => opened?.into_inner(),
         Err(_) => return Err(Status::deadline_exceeded("the stream doesn't open")),
     };
-    let answers = Answers { answers, owed, reply_timeout };
+    let answers = Answers { answers, owed, reply_timeout, _asking: asking };
     Ok(futures::stream::unfold(Some(answers), |answers| async move {
         let mut answers = answers?;
         match answers.next().await? {
@@ -52,6 +55,25 @@ where
             Err(status) => Some((Err(status), None)),
         }
     }))
+}
+
+/// The messages, until the sender of `given_up` is gone; then they end, and what they come from is dropped at once.
+///
+/// A transport may keep the requests of a call whose answers nobody reads any more. While openraft waits for what to
+/// send next it holds a lock that the next stream to the same member needs, so that member would never hear of an
+/// entry again (openraft issue 1828).
+fn until<T: Send + 'static>(
+    given_up: oneshot::Receiver<()>,
+    messages: impl Stream<Item = T> + Send + Unpin + 'static,
+) -> impl Stream<Item = T> + Send + Unpin + 'static {
+    let messages = futures::stream::unfold((given_up, messages), |(mut given_up, mut messages)| async move {
+        tokio::select! {
+            biased;
+            _ = &mut given_up => None,
+            message = messages.next() => Some((message?, (given_up, messages))),
+        }
+    });
+    Box::pin(messages)
 }
 
 /// In simulation: messages that may be late, and may end early, but overtake nothing.
@@ -92,6 +114,8 @@ struct Answers {
     answers: Streaming<pb::AppendResponse>,
     owed: Owed,
     reply_timeout: Duration,
+    /// Dropped with the answers, which ends the requests.
+    _asking: oneshot::Sender<()>,
 }
 
 impl Answers {
