@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io::Read,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,6 +21,7 @@ use openraft::{
 };
 use openraft_rt::{AsyncRuntime, BoxFuture, BoxStream};
 use ringfence_proto::peer as pb;
+use tokio::sync::Notify;
 use tonic::{Request, Status, transport::Channel};
 
 use super::{
@@ -37,6 +39,10 @@ use crate::raft::{
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// Longest such pause.
 const BACKOFF_MAX: Duration = Duration::from_millis(400);
+
+/// The longest that the transfer of a snapshot may stand still: no piece taken by the other side, or all taken and no answer. The
+/// receiver syncs and installs after the last piece, so this must be longer than that takes.
+const SNAPSHOT_STALL: Duration = Duration::from_secs(30);
 
 /// Makes the ways to members.
 #[derive(Clone)]
@@ -199,12 +205,16 @@ impl RaftNetworkV2<TypeConfig> for Link {
         let sending: BoxFuture<'static, _> =
             Box::pin(send_snapshot(client, self.sender(), vote, snapshots, snapshot.snapshot));
         let sending = Runtime::timeout(option.soft_ttl(), sending);
-        match Runtime::select2(cancel, sending).await {
-            openraft_rt::Select2::First(closed) => Err(StreamingError::Closed(closed)),
-            openraft_rt::Select2::Second(Ok(Ok(vote))) => Ok(SnapshotResponse::new(vote)),
-            openraft_rt::Select2::Second(Ok(Err(status))) => Err(streaming_error(&status)),
-            openraft_rt::Select2::Second(Err(_)) => Err(streaming_error(&Status::deadline_exceeded("snapshot"))),
-        }
+        let sent = match Runtime::select2(cancel, sending).await {
+            openraft_rt::Select2::First(closed) => return Err(StreamingError::Closed(closed)),
+            openraft_rt::Select2::Second(sent) => sent,
+        };
+        let sent = sent.unwrap_or_else(|_| Err(Status::deadline_exceeded("the snapshot wasn't received in time")));
+        // The consensus tries again and says nothing.
+        sent.map(SnapshotResponse::new).map_err(|status| {
+            tracing::warn!(member = self.target, error = %status.message(), "a snapshot couldn't be handed over");
+            streaming_error(&status)
+        })
     }
 
     async fn transfer_leader(
@@ -246,11 +256,29 @@ async fn send_snapshot(
         Some((pb::SnapshotChunk { chunk: Some(pb::snapshot_chunk::Chunk::Data(data)) }, Some(input)))
     });
     // A file that can't be read to its end makes a stream that is too short, which the other side refuses.
-    let stream = futures::stream::once(async { start }).chain(chunks);
+    let moved = Arc::new(Notify::new());
+    let taken = moved.clone();
+    let stream = futures::stream::once(async { start }).chain(chunks).inspect(move |_| taken.notify_one());
     #[cfg(madsim)]
     let stream = append::in_order("snapshot", sender.map_or(0, |sender| sender.to), stream);
-    let answer = client.install_snapshot(Request::new(stream)).await?.into_inner();
+    let answer = while_it_moves(&moved, client.install_snapshot(Request::new(stream))).await?.into_inner();
     codec::raft::vote_from(answer.vote.as_ref()).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// A transfer, given up when it stands still for too long. What is lost on the way never fails by itself.
+async fn while_it_moves<T>(
+    moved: &Notify,
+    transfer: impl Future<Output = Result<T, Status>> + Send,
+) -> Result<T, Status> {
+    let mut transfer = std::pin::pin!(transfer);
+    loop {
+        tokio::select! {
+            ended = &mut transfer => return ended,
+            moving = Runtime::timeout(SNAPSHOT_STALL, moved.notified()) => {
+                moving.map_err(|_| Status::deadline_exceeded("the transfer of a snapshot stands still"))?;
+            }
+        }
+    }
 }
 
 /// A file that is read.
