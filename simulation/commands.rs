@@ -10,10 +10,15 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
+use ringfence_probes::marks;
 use ringfence_simulation::{
     bank::{self, Effort, Expected},
     determinism,
-    report::{Totals, failure_text},
+    report::{
+        Totals, failure_text,
+        html::{batch_page, seed_page},
+        jsonl,
+    },
     run::{Options, Outcome, run},
     schedule::{Profile, Schedule, draw::SECONDS, shrink::Shrink},
     suite,
@@ -111,20 +116,48 @@ fn failed(outcome: &Outcome, arguments: &Arguments) -> String {
 fn single(arguments: &Arguments, options: &Options) -> bool {
     let seed = arguments.seed.or(options.schedule.as_ref().map(|schedule| schedule.seed)).unwrap_or_default();
     let outcome = run(seed, options);
-    let figures = outcome.figures().figures;
-    println!(
-        "seed {seed}: trace {:016x}, {} lines, {:.3} simulated seconds, {} operations, {} faults",
-        outcome.trace,
-        outcome.lines,
-        figures.simulated_seconds,
-        figures.all_operations(),
-        figures.all_faults(),
-    );
-    if outcome.first_broken().is_none() {
-        return true;
+    let told = outcome.figures();
+    if arguments.json {
+        print_line(jsonl::line(&told));
+    } else {
+        println!(
+            "seed {seed}: trace {:016x}, {} lines, {:.3} simulated seconds, {} operations, {} faults",
+            outcome.trace,
+            outcome.lines,
+            told.figures.simulated_seconds,
+            told.figures.all_operations(),
+            told.figures.all_faults(),
+        );
     }
-    print!("{}", failed(&outcome, arguments));
+    let command = format!("scripts/simulate --seed {seed} {}", depends_on(arguments).join(" "));
+    let page = || seed_page(&outcome.history, seed, &outcome.verdict, &told.figures, command.trim_end());
+    let written = write_page(arguments, page);
+    if outcome.first_broken().is_none() {
+        return written;
+    }
+    if !arguments.json {
+        print!("{}", failed(&outcome, arguments));
+    }
     false
+}
+
+fn print_line(line: serde_json::Result<String>) {
+    match line {
+        Ok(line) => println!("{line}"),
+        Err(why) => eprintln!("a line of JSON can't be written: {why}"),
+    }
+}
+
+/// Writes the page, if one was asked for. False if it can't be written.
+fn write_page(arguments: &Arguments, page: impl FnOnce() -> String) -> bool {
+    let Some(path) = &arguments.html else { return true };
+    match fs::write(path, page()) {
+        Ok(()) => true,
+        Err(why) => {
+            eprintln!("{}: {why}", path.display());
+            false
+        }
+    }
 }
 
 fn many(arguments: &Arguments, options: &Options) -> bool {
@@ -132,17 +165,29 @@ fn many(arguments: &Arguments, options: &Options) -> bool {
     let mut totals = Totals::default();
     let mut progress = Progress::new(arguments.seeds);
     suite::seeds(arguments.from, arguments.seeds, jobs, options, |_, outcome| {
-        totals.add(&outcome.figures());
+        let told = outcome.figures();
+        totals.add(&told);
         totals.took(progress.begun.elapsed());
-        if outcome.first_broken().is_some() {
+        if arguments.json {
+            print_line(jsonl::line(&told));
+        } else if outcome.first_broken().is_some() {
             progress.say(&failed(&outcome, arguments));
         }
         progress.step(&totals);
         true
     });
     progress.bar.finish_and_clear();
-    println!("{}", totals.text(&[]));
-    totals.failed == 0
+    if arguments.json {
+        print_line(jsonl::last(&totals));
+    } else {
+        println!("{}", totals.text(marks::ALL));
+    }
+    let written = write_page(arguments, || batch_page(&totals, marks::ALL, &depends_on(arguments).join(" ")));
+    let missed = totals.marks_missed(marks::ALL);
+    if let Some(missed) = &missed {
+        eprintln!("{missed}");
+    }
+    totals.failed == 0 && missed.is_none() && written
 }
 
 /// How far many seeds are: a bar at a terminal, else a line from time to time.

@@ -64,6 +64,12 @@ struct Arguments {
     /// From so many first seeds; 5, or 1 with --bug-bank quick.
     #[arg(long, value_name = "STARTS", requires = "bug_bank")]
     starts: Option<u32>,
+    /// Report in lines of JSON: one object a seed, and the totals in the last where there are many.
+    #[arg(long)]
+    json: bool,
+    /// Write a page to look at: the time line of a --seed, or the charts of many.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// List profiles, faults and bugs.
     #[arg(long)]
     list: bool,

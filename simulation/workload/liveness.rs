@@ -4,10 +4,7 @@ use std::{future::Future, time::Duration};
 
 use ringfence_client::{Client, Compare, Error, GetOptions, Op, SessionOptions, Txn, WatchItem, WatchOptions};
 
-use crate::{
-    history::{Liveness, Recorder},
-    world::World,
-};
+use crate::{history::Liveness, world::World};
 
 /// Of a single attempt.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -28,7 +25,7 @@ pub async fn liveness_at(world: &World, core: &[u64], bound: Duration) {
     for (server, machine) in core.iter().zip(machines.iter().cycle()) {
         let (server, world_there) = (*server, world.clone());
         under_way.push(world.spawn_on_client(*machine, async move {
-            let trials = Trials { recorder: world_there.recorder().clone(), server, bound };
+            let trials = Trials { world: world_there.clone(), server, bound };
             match world_there.client(&[server], DEADLINE) {
                 Ok(client) => trials.all(&client).await,
                 Err(error) => trials.tried("a client", 0, Err(error)),
@@ -42,7 +39,7 @@ pub async fn liveness_at(world: &World, core: &[u64], bound: Duration) {
 }
 
 struct Trials {
-    recorder: Recorder,
+    world: World,
     server: u64,
     bound: Duration,
 }
@@ -73,7 +70,7 @@ impl Trials {
     where
         F: Future<Output = Result<(), Error>>,
     {
-        let from = self.recorder.now();
+        let from = self.world.recorder().now();
         let mut last = "no attempt was answered".to_owned();
         let trying = async {
             loop {
@@ -81,17 +78,25 @@ impl Trials {
                     Ok(()) => return,
                     Err(error) => last = error.to_string(),
                 }
+                // A change of members that was under way may end only now; who has left owes nothing.
+                if self.world.is_retired(self.server) {
+                    return;
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         };
         let done = tokio::time::timeout(self.bound, trying).await;
+        if self.world.is_retired(self.server) {
+            return;
+        }
         self.tried(what, from, done.map_err(|_| last));
     }
 
     fn tried(&self, what: &str, from: u64, done: Result<(), String>) {
         let what = format!("{what} at server {}", self.server);
-        let done_at = done.is_ok().then(|| self.recorder.now());
-        self.recorder.liveness(Liveness { what, from, done: done_at, last: done.err().unwrap_or_default() });
+        let recorder = self.world.recorder();
+        let done_at = done.is_ok().then(|| recorder.now());
+        recorder.liveness(Liveness { what, from, done: done_at, last: done.err().unwrap_or_default() });
     }
 }
 

@@ -189,6 +189,12 @@ impl World {
         true
     }
 
+    /// It left for ever.
+    #[must_use]
+    pub fn is_retired(&self, id: u64) -> bool {
+        self.inner().gone.contains(&id)
+    }
+
     /// Its disk is lost, and it never comes back.
     pub fn retire(&self, id: u64) -> bool {
         let known = self.inner().servers.contains_key(&id);
