@@ -54,7 +54,7 @@ pub const EXPECTED: &[Expected] = expected! {
     WatchResumesLate, Network, true, ["watches"], "A watch resumes one revision too late.";
     WatchResumesEarly, Network, true, ["watches"], "A watch resumes one revision too early.";
     UncommittedEvent, Default, true, ["watches"], "An event is delivered before its entry is committed.";
-    ProgressAhead, Default, true, ["watches", "progress"], "Progress is told ahead of events that are still to be sent.";
+    ProgressAhead, Default, true, ["watches"], "Progress is told ahead of events that are still to be sent.";
     AppliedTwiceAfterRestart, Storm, true, ["replicas"], "The last entry of a snapshot is applied once more after a restart.";
     SnapshotInTwoSteps, Default, false, ["linearizable_keys", "reads"], "A snapshot is installed in two steps, and readers see the middle.";
     PurgeBeforeSnapshot, Storm, true, ["durability", "raft", "liveness"], "The log is purged before the snapshot that covers it is durable.";

@@ -52,7 +52,7 @@ pub fn work(arguments: &Arguments) -> ExitCode {
 
 /// Looks for each mistake. Each row is said as soon as it is known.
 fn bug_bank(arguments: &Arguments) -> bool {
-    let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, Into::into));
+    let jobs = jobs(arguments);
     let quick = arguments.bug_bank.as_deref() == Some("quick");
     let mut effort = if quick { Effort::quick_half(arguments.from, jobs) } else { Effort::whole(arguments.from, jobs) };
     effort.starts = arguments.starts.unwrap_or(effort.starts).max(1);
@@ -68,6 +68,11 @@ fn bug_bank(arguments: &Arguments) -> bool {
     let count = found.rows.iter().filter(|row| row.found()).count();
     println!("{count} of {} found", found.rows.len());
     found.all_found()
+}
+
+/// Worlds at a time.
+fn jobs(arguments: &Arguments) -> usize {
+    arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn options(arguments: &Arguments) -> Result<Options, String> {
@@ -161,10 +166,9 @@ fn write_page(arguments: &Arguments, page: impl FnOnce() -> String) -> bool {
 }
 
 fn many(arguments: &Arguments, options: &Options) -> bool {
-    let jobs = arguments.jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let mut totals = Totals::default();
     let mut progress = Progress::new(arguments.seeds);
-    suite::seeds(arguments.from, arguments.seeds, jobs, options, |_, outcome| {
+    suite::seeds(arguments.from, arguments.seeds, jobs(arguments), options, |_, outcome| {
         let told = outcome.figures();
         totals.add(&told);
         totals.took(progress.begun.elapsed());
