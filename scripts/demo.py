@@ -406,6 +406,8 @@ def interrupted(_signal, _frame):
 
 
 def main():
+    # A shell that starts this in the background may have SIGINT ignored, which every program started here would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, interrupted)
     begun = time.monotonic()
     demo = Demo(sys.argv[1])
