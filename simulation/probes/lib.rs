@@ -14,6 +14,7 @@ pub mod hooks;
 pub mod marks;
 #[cfg(madsim)]
 pub mod messages;
+pub mod renewals;
 pub mod unsure;
 
 pub use bugs::{Bug, on};

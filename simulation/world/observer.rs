@@ -28,6 +28,7 @@ impl Follower {
 
 impl Observer for Follower {
     fn applied(&self, index: u64, outcome: &Outcome) {
+        let renewed = ringfence_probes::renewals::take();
         if index == 0 && !outcome.replies.is_empty() {
             // A mistake that is made on purpose: nothing was applied yet.
             return;
@@ -37,7 +38,7 @@ impl Observer for Follower {
         let recorder = self.world.recorder();
         if recorder.is_news(index) {
             let granted = !outcome.granted.is_empty();
-            recorder.entry(index, entry(outcome));
+            recorder.entry(index, entry(outcome, renewed));
             if granted {
                 self.world.tell(self.server, Happening::Granted);
             }
@@ -50,8 +51,8 @@ impl Observer for Follower {
     }
 }
 
-/// What an outcome says, for the history.
-fn entry(outcome: &Outcome) -> Entry {
+/// What an outcome says, for the history, and whose the renewals were.
+fn entry(outcome: &Outcome, renewed: Vec<u64>) -> Entry {
     let events = outcome.changes.iter().flat_map(|change| &change.events);
     let version = |event: &ringfence_core::Event| Version {
         revision: event.key.mod_revision,
@@ -71,8 +72,7 @@ fn entry(outcome: &Outcome) -> Entry {
         granted: grants(&outcome.granted),
         ended: grants(&outcome.ended),
         claimed: outcome.replies.iter().filter_map(claimed).collect(),
-        // An outcome doesn't say whose the renewals were.
-        renewed: Vec::new(),
+        renewed,
     }
 }
 

@@ -59,6 +59,8 @@ impl Step<'_> {
             ringfence_probes::hit(ringfence_probes::marks::RENEWAL_AFTER_EXPIRY);
         }
         let ttl_ms = ttl_ms?;
+        #[cfg(madsim)]
+        ringfence_probes::renewals::note(id.0);
         self.digest.tag(tag::RENEW).number(id.0);
         Some(ttl_ms)
     }
