@@ -74,7 +74,7 @@ fn committed(facts: &Facts<'_>, findings: &mut Findings) {
     for together in facts.history.logs.chunk_by(|one, other| one.at == other.at) {
         for log in together {
             let behind = log.entries.last_key_value().filter(|(last, _)| **last < log.committed);
-            if let Some((last, _)) = behind.filter(|_| !installed(facts, log)) {
+            if let Some((last, _)) = behind.filter(|_| !installed(facts, log, log.committed)) {
                 let what = format!(
                     "server {}: entry {} counts as committed, and its log ends with {last}",
                     log.server, log.committed
@@ -101,10 +101,10 @@ fn committed(facts: &Facts<'_>, findings: &mut Findings) {
     }
 }
 
-/// A snapshot covers what counts as committed there: the log before it goes only later.
-fn installed(facts: &Facts<'_>, log: &Log) -> bool {
+/// A snapshot covers this entry there: the log before it goes only later.
+fn installed(facts: &Facts<'_>, log: &Log, index: u64) -> bool {
     let mut applied = facts.history.applied.iter().take_while(|applied| applied.at <= log.at);
-    applied.any(|applied| applied.server == log.server && applied.installed && applied.index >= log.committed)
+    applied.any(|applied| applied.server == log.server && applied.installed && applied.index >= index)
 }
 
 /// The newest entry that anybody counts as committed is on the disks of a quorum.
@@ -118,10 +118,11 @@ fn quorum(facts: &Facts<'_>, together: &[Log], findings: &mut Findings) {
     let (index, entry) = (newest.committed, newest.entries[&newest.committed]);
     let has = |server: &u64| {
         let log = together.iter().find(|log| log.server == *server);
-        // What was purged was there.
-        log.is_some_and(|log| {
+        // A disk that nobody read may have it. What was purged was there, and so was what a snapshot covers.
+        log.is_none_or(|log| {
             log.entries.get(&index) == Some(&entry)
                 || log.entries.first_key_value().is_some_and(|(first, _)| *first > index)
+                || installed(facts, log, index)
         })
     };
     let quorum = |group: &Vec<u64>| group.iter().filter(|server| has(server)).count() * 2 > group.len();

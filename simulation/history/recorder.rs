@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Action, Answer, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Liveness,
-    Log, Mode, Renewed, Seen, Server, Time, Told, Watch,
+    Log, Mode, Renewed, Seen, Server, Time, Told, Voters, Watch,
 };
 
 /// A history in the making; a clone is the same one.
@@ -138,6 +138,11 @@ impl Recorder {
         !self.book().history.entries.contains_key(&index)
     }
 
+    /// These vote from this entry on: one group, or two while they are being changed.
+    pub fn voters(&self, index: u64, groups: Vec<Vec<Server>>) {
+        self.write(|book| book.history.voters.push(Voters { index, groups }));
+    }
+
     /// What an entry did, as the first replica that applied it tells; later ones aren't heard. True if this was the first.
     pub fn entry(&self, index: u64, mut entry: Entry) -> bool {
         let mut book = self.book();
@@ -183,6 +188,7 @@ impl Recorder {
         history.calls.sort_by_key(|call| call.end);
         history.beliefs.sort_by_key(|belief| belief.at);
         history.renewals.sort_by_key(|renewed| renewed.acknowledged);
+        history.voters.sort_by_key(|voters| voters.index);
         history
     }
 

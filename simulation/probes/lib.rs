@@ -16,6 +16,7 @@ pub mod marks;
 pub mod messages;
 pub mod renewals;
 pub mod unsure;
+pub mod voters;
 
 pub use bugs::{Bug, on};
 pub use marks::hit;

@@ -29,6 +29,7 @@ impl Follower {
 impl Observer for Follower {
     fn applied(&self, index: u64, outcome: &Outcome) {
         let renewed = ringfence_probes::renewals::take();
+        let voters = ringfence_probes::voters::take();
         if index == 0 && !outcome.replies.is_empty() {
             // A mistake that is made on purpose: nothing was applied yet.
             return;
@@ -39,6 +40,9 @@ impl Observer for Follower {
         if recorder.is_news(index) {
             let granted = !outcome.granted.is_empty();
             recorder.entry(index, entry(outcome, renewed));
+            if let Some(groups) = voters {
+                recorder.voters(index, groups);
+            }
             if granted {
                 self.world.tell(self.server, Happening::Granted);
             }

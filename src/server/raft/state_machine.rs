@@ -42,6 +42,17 @@ impl StateMachine {
     }
 }
 
+/// Tells the simulation who votes.
+#[cfg(madsim)]
+fn note_voters(membership: &super::types::Membership) {
+    let groups: Vec<Vec<u64>> =
+        membership.get_joint_config().iter().map(|group| group.iter().copied().collect()).collect();
+    if groups.len() > 1 {
+        ringfence_probes::hit(ringfence_probes::marks::JOINT_CONFIGURATION);
+    }
+    ringfence_probes::voters::note(groups);
+}
+
 impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = SnapshotFile;
     type SnapshotBuilder = Builder;
@@ -62,9 +73,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 Payload::Blank => self.replica.apply(index, None),
                 Payload::Membership(membership) => {
                     #[cfg(madsim)]
-                    if membership.get_joint_config().len() > 1 {
-                        ringfence_probes::hit(ringfence_probes::marks::JOINT_CONFIGURATION);
-                    }
+                    note_voters(&membership);
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                     self.replica.apply(index, None)
                 }
