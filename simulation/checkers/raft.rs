@@ -116,6 +116,10 @@ fn quorum(facts: &Facts<'_>, together: &[Log], findings: &mut Findings) {
         return;
     };
     let (index, entry) = (newest.committed, newest.entries[&newest.committed]);
+    if index == 0 {
+        // Nothing is committed yet.
+        return;
+    }
     let has = |server: &u64| {
         let log = together.iter().find(|log| log.server == *server);
         // A disk that nobody read may have it. What was purged was there, and so was what a snapshot covers.
