@@ -172,9 +172,9 @@ impl Worker {
         }
     }
 
-    /// Purged entries are still to be removed.
+    /// Purged entries are still to be removed, and can be: after a failure nothing is written any more.
     pub fn has_more(&self) -> bool {
-        !self.removing.is_empty()
+        !self.removing.is_empty() && self.failure.message().is_none()
     }
 
     fn gather(&mut self, job: Job, writes: &mut Vec<Write>, waiters: &mut Vec<Waiter>) -> Option<u64> {
@@ -343,5 +343,26 @@ impl Storage {
     pub fn close(&self) {
         let Self::Task(jobs) = self;
         jobs.lock().take();
+    }
+}
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use super::*;
+    use crate::raft::MemoryDisk;
+
+    #[test]
+    fn a_worker_that_has_failed_has_nothing_more_to_do() {
+        let (disk, failure) = (MemoryDisk::new(), Arc::new(Failure::default()));
+        let mut worker = Worker::new(Arc::new(disk.open()), failure.clone(), 1, Arc::new(|_| {}));
+        let (done, mut told) = tokio::sync::oneshot::channel();
+        worker.run(vec![Job::Purge { upto: 1000, value: Bytes::new(), done }]);
+        assert!(told.try_recv().expect("an answer").is_ok());
+        assert!(worker.has_more());
+        disk.crash();
+        worker.run(Vec::new());
+        assert!(failure.message().is_some());
+        // It would never wait for a job again.
+        assert!(!worker.has_more());
     }
 }
