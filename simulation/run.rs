@@ -8,7 +8,10 @@ use std::{
     io::BufWriter,
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
-    sync::{Mutex, Once},
+    sync::{
+        Mutex, Once,
+        mpsc::{self, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
@@ -29,6 +32,8 @@ use crate::{
 
 /// A world that isn't over so long after its last fault counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(900);
+/// A world that isn't over after so much real time is given up: its simulated time may stand still. A world takes a few seconds.
+const REAL_TIME_MAX: Duration = Duration::from_secs(300);
 /// How long one of each operation may take once a majority is mended.
 const WORKS_WITHIN: Duration = Duration::from_secs(60);
 /// How long all members may take to come to the same state, once everything is mended.
@@ -113,10 +118,15 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     let schedule = options.schedule.clone().unwrap_or_else(drawn);
     let (options, copy, begun) = (options.clone(), schedule.clone(), Instant::now());
     let thread = std::thread::Builder::new().name(format!("{THREAD} {seed}")).stack_size(STACK);
-    let ran = thread.spawn(move || one(&copy, &options)).map(std::thread::JoinHandle::join);
-    let mut outcome = match ran {
+    let (tell, ended) = mpsc::channel();
+    let ran = thread.spawn(move || tell.send(one(&copy, &options)));
+    let mut outcome = match ran.map(|_| ended.recv_timeout(REAL_TIME_MAX)) {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err(_)) => nothing(schedule, "the thread of the world panicked outside of it"),
+        Ok(Err(RecvTimeoutError::Disconnected)) => nothing(schedule, "the thread of the world panicked outside of it"),
+        Ok(Err(RecvTimeoutError::Timeout)) => nothing(
+            schedule,
+            "the world takes too much real time: a task that never waits, or a checker without an end",
+        ),
         Err(error) => nothing(schedule, &format!("no thread for the world: {error}")),
     };
     outcome.real = begun.elapsed();
