@@ -119,7 +119,8 @@ pub fn run(seed: u64, options: &Options) -> Outcome {
     let (options, copy, begun) = (options.clone(), schedule.clone(), Instant::now());
     let thread = std::thread::Builder::new().name(format!("{THREAD} {seed}")).stack_size(STACK);
     let (tell, ended) = mpsc::channel();
-    let ran = thread.spawn(move || tell.send(one(&copy, &options)));
+    // Nobody listens any more where it took too long.
+    let ran = thread.spawn(move || drop(tell.send(one(&copy, &options))));
     let mut outcome = match ran.map(|_| ended.recv_timeout(REAL_TIME_MAX)) {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(RecvTimeoutError::Disconnected)) => nothing(schedule, "the thread of the world panicked outside of it"),

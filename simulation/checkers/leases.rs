@@ -2,8 +2,7 @@
 //!
 //! The bound is TTL + time without a leader + one renewal window + one tick, and up to a second for each change of leader. Time without a leader is
 //! here the time in which nobody was seen to lead, or, if that is more, in which nothing was applied for longer than a second: while there are sessions, a
-//! leader that is one writes a stamp each second. Entries take their time where disks or links are slow; what faults do to that is allowed for
-//! in [`SLACK`] and [`SLACK_OF_FAULT`].
+//! leader that is one writes a stamp each second. Entries take their time where disks or links are slow, which is what [`SLACK`] is for.
 
 use std::collections::BTreeMap;
 
@@ -16,11 +15,9 @@ const MS: Time = 1_000_000;
 const WINDOW: Time = 500 * MS;
 /// Between two stamps of a leader; what a change of leader may add.
 const STAMPS: Time = 1_000 * MS;
-/// A tick, and rounding: on an undisturbed network.
+/// A tick, and the way of an entry to a quorum as long as entries are applied at all. The worst that was seen in 4 700 expiries, among up to 80 faults a
+/// minute, was a quarter of a second.
 const SLACK: Time = 1_000 * MS;
-/// What each fault that had an effect may add, from so long before the lease began.
-const SLACK_OF_FAULT: Time = 1_000 * MS;
-const FAULT_LASTS: Time = 30_000 * MS;
 /// The state's clock counts whole milliseconds.
 const ROUNDING: Time = 2 * MS;
 
@@ -114,11 +111,9 @@ fn closed(history: &History) -> BTreeMap<u64, Time> {
 fn latest(facts: &Facts<'_>, idle: &Idle, from: Time, at: Time, ttl_ms: u64) -> Time {
     let history = facts.history;
     let ttl = at_slowest(ttl_ms, history.drift_ppm_max);
-    let faults = history.faults.iter().filter(|fault| fault.effective);
-    let near = faults.filter(|fault| fault.at + FAULT_LASTS >= from && fault.at <= at).count() as Time;
     let changes = history.leaders.iter().filter(|led| led.from >= from && led.from <= at).count() as Time;
     let without = nobody_led(&history.leaders, from, at).max(idle.between(from, at));
-    from + ttl + without + changes * STAMPS + WINDOW + SLACK + near * SLACK_OF_FAULT
+    from + ttl + without + changes * STAMPS + WINDOW + SLACK
 }
 
 /// Time within these two moments in which nobody was seen to lead.

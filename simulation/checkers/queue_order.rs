@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
-use super::facts::{Facts, acquired};
+use super::facts::{Facts, acquired, ms};
 use crate::history::{Action, Answer, Ended, Mode, Time};
 
-/// So long after a wait was given up its claim is withdrawn: an attempt takes as long as the session's TTL at most, and is repeated once.
+/// So long after a wait was given up its claim is withdrawn: the server does it at once, and so does the client; what is lost on the way is repeated.
 const WITHDRAWN_AFTER: Time = 25_000_000_000;
 
 /// The claims of one name in the order of their tokens, with their modes, and whether they own it.
@@ -37,7 +37,7 @@ pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
             }
         }
     }
-    given_up(facts, &queues, findings);
+    given_up(facts, findings);
 }
 
 fn wrong(queue: &Queue) -> Option<String> {
@@ -61,12 +61,12 @@ fn wrong(queue: &Queue) -> Option<String> {
     None
 }
 
-/// At the end a claim is there only if somebody holds it or waits for it, or gave it up a moment ago.
-fn given_up(facts: &Facts<'_>, queues: &BTreeMap<&str, Queue>, findings: &mut Findings) {
+/// A claim is there only while somebody holds it or waits for it, or gave it up a moment ago.
+fn given_up(facts: &Facts<'_>, findings: &mut Findings) {
     let history = facts.history;
     let held: BTreeSet<u64> = acquired(history).map(|(_, token)| token).collect();
     let mut released: BTreeSet<u64> = BTreeSet::new();
-    let mut asked: BTreeMap<(&str, u64), Time> = BTreeMap::new();
+    let mut asked: BTreeMap<(&str, u64), Vec<(Time, Time)>> = BTreeMap::new();
     for call in &history.calls {
         match (&call.action, &call.ended) {
             (Action::Release { token, .. }, Ended::Ok(_)) => {
@@ -74,24 +74,35 @@ fn given_up(facts: &Facts<'_>, queues: &BTreeMap<&str, Queue>, findings: &mut Fi
             }
             (Action::Acquire { .. }, Ended::Ok(Answer::Token { .. })) => {}
             (Action::Acquire { lock, session, .. }, _) => {
-                let last = asked.entry((lock, *session)).or_default();
-                *last = call.end.max(*last);
+                asked.entry((lock, *session)).or_default().push((call.start, call.end));
             }
             _ => {}
         }
     }
-    for (name, queue) in queues {
-        for token in queue.keys() {
-            let session = facts.claims[token].session;
-            if released.contains(token) {
+    let mut first: BTreeMap<u64, Time> = BTreeMap::new();
+    for (&index, entry) in &history.entries {
+        for (_, _, token, _) in &entry.claimed {
+            first.entry(*token).or_insert_with(|| facts.shown_at(index));
+        }
+    }
+    for (token, claim) in &facts.claims {
+        let name = claim.name;
+        let until = claim.ended.map_or(history.end, |ended| facts.shown_at(ended));
+        if released.contains(token) {
+            if claim.ended.is_none() {
                 findings.broken(history.end, format!("{name}: token {token} was released and is still there"));
-            } else if let Some(last) = asked.get(&(*name, session)).filter(|_| !held.contains(token))
-                && last.saturating_add(WITHDRAWN_AFTER) < history.end
-            {
-                findings.broken(
-                    history.end,
-                    format!("{name}: token {token} is still there, and nobody waits for it any more"),
+            }
+        } else if let Some(from) = first.get(token).filter(|_| !held.contains(token)) {
+            // Each call makes a claim of its own, so it was made by one of those that had begun by then.
+            let calls = asked.get(&(name, claim.session)).into_iter().flatten();
+            let last = calls.filter(|(start, _)| start <= from).map(|(_, end)| *end).max();
+            if let Some(last) = last.filter(|last| last.saturating_add(WITHDRAWN_AFTER) < until) {
+                let what = format!(
+                    "{name}: token {token} was still there at {}, and since {} nobody waited for it",
+                    ms(until),
+                    ms(last)
                 );
+                findings.broken(last.saturating_add(WITHDRAWN_AFTER), what);
             }
         }
     }
@@ -157,12 +168,26 @@ mod tests {
         history.end = 1_000_000_000;
         accepts(check, &history);
         history.end = 100_000_000_000;
-        rejects(check, &history, "nobody waits");
+        rejects(check, &history, "nobody waited");
         history.calls[1].ended = Ended::Unknown;
-        rejects(check, &history, "nobody waits");
+        rejects(check, &history, "nobody waited");
         history.calls[1].end = history.end;
         accepts(check, &history);
         history.calls.push(call(1, 200, 300, release("l", 1, 1), done()));
         rejects(check, &history, "still there");
+    }
+
+    #[test]
+    fn who_gave_up_must_be_gone_soon() {
+        let mut history = queue(&[(X, true), (X, false)]);
+        history.entries.insert(3, leaves("l", 2, 2, 3, &[]));
+        history.calls =
+            vec![call(1, 1, 2, acquire("l", X, 1), token(1)), call(2, 2, 100, acquire("l", X, 2), refused())];
+        let left_at = |at| {
+            let applied = [(1, 1), (2, 3), (3, at)].map(|(index, at)| applied(1, index, at));
+            History { applied: applied.to_vec(), end: 100_000_000_000, ..history.clone() }
+        };
+        accepts(check, &left_at(20_000_000_000));
+        rejects(check, &left_at(40_000_000_000), "nobody waited");
     }
 }

@@ -1,5 +1,5 @@
-//! The log is one: a term has one leader, logs that agree on an entry agree on all before it, what was committed never changes and is on a quorum of disks,
-//! and a leader has all that was committed before it led.
+//! The log is one: a term has one leader, a vote that was given is never forgotten, quorums before and after a change of members meet, logs that agree on an entry agree on all before it, what was committed
+//! never changes and is on a quorum of disks, and a leader has all that was committed before it led.
 //!
 //! What the logs on disk show of that: they are read at moments, those of one moment together. A term is one leadership, see
 //! [`crate::history::term`].
@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Findings;
 use super::facts::{Facts, ms};
-use crate::history::{Led, Log, Time, say_term};
+use crate::history::{History, Led, Log, Time, say_term};
 
 /// Term and content of an entry.
 type Entry = (u64, u64);
 
 pub(super) fn check(facts: &Facts<'_>, findings: &mut Findings) {
     one_leader(&facts.history.leaders, findings);
+    votes_kept(facts.history, findings);
+    overlapping(facts, findings);
     matching(&facts.history.logs, findings);
     committed(facts, findings);
 }
@@ -30,6 +32,47 @@ fn one_leader(leaders: &[Led], findings: &mut Findings) {
             );
         }
     }
+}
+
+/// What is on a server's disk is never behind a vote that it has answered: it could vote again in that term, for another.
+fn votes_kept(history: &History, findings: &mut Findings) {
+    for log in &history.logs {
+        let given = history.votes.iter().filter(|voted| voted.server == log.server && voted.at <= log.at);
+        if let Some(voted) = given.max_by_key(|voted| voted.term).filter(|voted| voted.term > log.vote) {
+            let what = format!(
+                "server {} voted for {} at {}, and on its disk the last vote is for {}",
+                log.server,
+                say_term(voted.term),
+                ms(voted.at),
+                say_term(log.vote)
+            );
+            findings.broken(log.at, what);
+        }
+    }
+}
+
+/// Any majority before a change of voters and any majority after it share a voter: else both could decide, each for itself.
+fn overlapping(facts: &Facts<'_>, findings: &mut Findings) {
+    for pair in facts.history.voters.windows(2) {
+        let (before, after) = (&pair[0], &pair[1]);
+        // A quorum of two groups has a majority of each, so one pair of groups is enough.
+        let meet = before.groups.iter().any(|one| after.groups.iter().any(|other| majorities_meet(one, other)));
+        if !meet {
+            let what = format!(
+                "entry {} changes the voters from {:?} to {:?}, of which two majorities have nobody in common",
+                after.index, before.groups, after.groups
+            );
+            findings.broken(facts.applied_at(after.index).unwrap_or_default(), what);
+        }
+    }
+}
+
+/// No majority of the one group can do without all of a majority of the other.
+fn majorities_meet(one: &[u64], other: &[u64]) -> bool {
+    let common = one.iter().filter(|voter| other.contains(voter)).count();
+    // As few as possible of those who are in both.
+    let needs = |group: &[u64]| (group.len() / 2 + 1).saturating_sub(group.len() - common);
+    needs(one) + needs(other) > common
 }
 
 /// An entry of a term is the same everywhere, and so is the one before it: so all before are.
@@ -168,7 +211,7 @@ mod tests {
 
     /// Terms from index 1 on; the content of an entry is its term, unless `other`.
     fn log(server: u64, at: Time, terms: &[u64], committed: u64) -> Log {
-        Log { server, at, entries: (1..).zip(terms.iter().map(|term| (*term, *term))).collect(), committed }
+        Log { server, at, entries: (1..).zip(terms.iter().map(|term| (*term, *term))).collect(), committed, vote: 0 }
     }
 
     fn led(server: u64, term: u64, from: Time, until: Time) -> Led {
@@ -201,6 +244,35 @@ mod tests {
     #[test]
     fn two_leaders_of_a_term_are_rejected() {
         rejects(check, &history(&[led(1, 1, 0, 10), led(2, 1, 20, 30)], vec![]), "both led");
+    }
+
+    #[test]
+    fn voters_that_are_swapped_at_once_are_rejected() {
+        let of = |voters: &[&[&[u64]]]| {
+            let groups = |groups: &&[&[u64]]| groups.iter().map(|group| group.to_vec()).collect();
+            let voters = (1..).zip(voters).map(|(index, now)| Voters { index, groups: groups(now) });
+            History { voters: voters.collect(), ..history(&[], vec![]) }
+        };
+        accepts(check, &of(&[&[&[1, 2, 3]], &[&[1, 2, 3], &[1, 2, 4]], &[&[1, 2, 4]]]));
+        // One more, or one less, needs no joint configuration.
+        accepts(check, &of(&[&[&[1, 2, 3]], &[&[1, 2, 3, 4]], &[&[1, 2, 4]], &[&[1, 2]], &[&[1]]]));
+        rejects(check, &of(&[&[&[1, 2, 3]], &[&[1, 2, 4]]]), "nobody in common");
+        rejects(check, &of(&[&[&[1]], &[&[2]]]), "nobody in common");
+        rejects(check, &of(&[&[&[1, 2, 3]], &[&[1, 2, 3, 4, 5]]]), "nobody in common");
+    }
+
+    #[test]
+    fn a_vote_that_was_forgotten_is_rejected() {
+        let voted = |term| vec![Voted { server: 1, term, at: 5 }];
+        let of = |server, vote| Log { vote, ..log(server, 10, &[1], 0) };
+        let told = |votes, logs| History { votes, ..history(&[], logs) };
+        accepts(check, &told(voted(3), vec![of(1, 3), of(2, 2)]));
+        // It was asked again, later.
+        accepts(check, &told(voted(3), vec![of(1, 4)]));
+        // Given after the power was cut.
+        let before = Log { at: 4, ..of(1, 2) };
+        accepts(check, &told(voted(3), vec![before]));
+        rejects(check, &told(voted(3), vec![of(1, 2)]), "voted for");
     }
 
     #[test]

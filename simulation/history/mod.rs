@@ -415,6 +415,19 @@ pub struct Log {
     pub entries: BTreeMap<u64, (u64, u64)>,
     /// Index up to which it is known as committed there.
     pub committed: u64,
+    /// The leadership that it voted for last; 0: for none.
+    pub vote: u64,
+}
+
+/// That a server was about to answer that it votes for a leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voted {
+    /// Who.
+    pub server: Server,
+    /// Which, as [`term`] counts them.
+    pub term: u64,
+    /// When.
+    pub at: Time,
 }
 
 /// A fault that was done.
@@ -462,6 +475,8 @@ pub struct History {
     pub leaders: Vec<Led>,
     /// In order of time.
     pub logs: Vec<Log>,
+    /// In order of time.
+    pub votes: Vec<Voted>,
     /// In order of their indexes. Empty: the voters aren't known, and nobody counts quorums.
     pub voters: Vec<Voters>,
     /// In order of time.

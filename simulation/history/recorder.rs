@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Action, Answer, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Liveness,
-    Log, Mode, Renewed, Seen, Server, Time, Told, Voters, Watch,
+    Log, Mode, Renewed, Seen, Server, Time, Told, Voted, Voters, Watch,
 };
 
 /// A history in the making; a clone is the same one.
@@ -164,6 +164,12 @@ impl Recorder {
                 None => book.history.leaders.push(Led { server, term, from: now, until: now }),
             }
         });
+    }
+
+    /// A server is about to answer that it votes for a leadership.
+    pub fn voted(&self, server: Server, term: u64) {
+        let voted = Voted { server, term, at: self.now() };
+        self.write(|book| book.history.votes.push(voted));
     }
 
     /// What stands in a server's log.

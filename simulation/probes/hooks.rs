@@ -65,6 +65,8 @@ pub trait World {
     /// A renewal of these sessions was acknowledged to the client that runs on the current node, which had sent it at this moment of true
     /// time (nanoseconds since the world began).
     fn renewed(&self, session: u64, ttl: Duration, sent_ns: u64);
+    /// The current node is about to answer that it votes for this candidate in this term of raft.
+    fn voted(&self, term: u64, candidate: u64);
 }
 
 thread_local! {
@@ -116,4 +118,9 @@ pub fn drifted(time: Duration) -> Duration {
 /// See [`World::renewed`].
 pub fn renewed(session: u64, ttl: Duration, sent_ns: u64) {
     ask(|world| world.renewed(session, ttl, sent_ns));
+}
+
+/// See [`World::voted`].
+pub fn voted(term: u64, candidate: u64) {
+    ask(|world| world.voted(term, candidate));
 }

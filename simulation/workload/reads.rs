@@ -1,5 +1,7 @@
 //! Reading keys and locks: linearizably on every server, stale with and without a bound, and on purpose where leadership was just lost.
 
+use std::time::Duration;
+
 use ringfence_client::{Claim, Client, Error, GetOptions, KeyValue, RangeResult};
 
 use super::{ended, hand::Hand};
@@ -7,18 +9,7 @@ use crate::history::{Action, Answer, Read, Seen};
 
 /// A worker that reads.
 pub(super) async fn reader(mut hand: Hand) {
-    let mut led = None;
     while !hand.stopped() {
-        let leader = hand.common.world.leader();
-        let former = led.filter(|former| leader.is_some_and(|leader| leader != *former));
-        led = leader;
-        if let Some(former) = former {
-            // It may not know yet that it leads no more.
-            for _ in 0..5 {
-                let client = hand.at(former);
-                read(&mut hand, &client, Read::Linearizable).await;
-            }
-        }
         let client = match hand.chance(0.6) {
             true => match hand.any_server() {
                 Some(server) => hand.at(server),
@@ -33,6 +24,29 @@ pub(super) async fn reader(mut hand: Hand) {
         };
         read(&mut hand, &client, how).await;
         hand.pause().await;
+    }
+}
+
+/// How often [`former_reader`] looks who leads.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long one of its reads may take: who is cut off from that server is not to wait for it until it knows.
+const SOON: Duration = Duration::from_millis(300);
+
+/// A worker that reads where leadership was just lost, as long as that server may not know it yet.
+pub(super) async fn former_reader(mut hand: Hand) {
+    let mut led = None;
+    while !hand.stopped() {
+        let leader = hand.common.world.leader();
+        let former = led.filter(|former| leader.is_some_and(|leader| leader != *former));
+        led = leader.or(led);
+        if let Some(former) = former {
+            for _ in 0..20 {
+                let client = hand.at(former).with_deadline(SOON);
+                read(&mut hand, &client, Read::Linearizable).await;
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -20,6 +20,9 @@ use crate::{history::ClientId, world::World};
 /// No call takes longer, with what follows it: whoever still works then is given up.
 const END_MAX: Duration = Duration::from_secs(20);
 
+/// They work seldom, and look all the time.
+const FORMER_READERS_MAX: u64 = 4;
+
 /// What clients do in a world.
 pub struct Workload {
     pub(super) common: Arc<Common>,
@@ -35,6 +38,7 @@ enum Kind {
     Mortal,
     Writer { numbered: bool },
     Reader,
+    FormerReader,
     Watcher,
     Describer,
     Compactor,
@@ -70,6 +74,7 @@ fn kinds(weights: &Weights) -> Vec<Kind> {
         (Kind::Watcher, weights.watchers),
         (Kind::Describer, weights.describers),
         (Kind::Compactor, weights.compactors),
+        (Kind::FormerReader, weights.readers.min(FORMER_READERS_MAX)),
     ];
     numbers.into_iter().flat_map(|(kind, number)| (0..number).map(move |_| kind)).collect()
 }
@@ -109,6 +114,7 @@ fn work(kind: Kind, hand: Hand) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Kind::Mortal => Box::pin(sessions::mortal(hand)),
         Kind::Writer { numbered } => Box::pin(keys::writer(hand, numbered)),
         Kind::Reader => Box::pin(reads::reader(hand)),
+        Kind::FormerReader => Box::pin(reads::former_reader(hand)),
         Kind::Watcher => Box::pin(watches::watcher(hand)),
         Kind::Describer => Box::pin(reads::describer(hand)),
         Kind::Compactor => Box::pin(keys::compactor(hand)),

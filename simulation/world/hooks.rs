@@ -5,6 +5,7 @@ use std::{rc::Rc, sync::Weak, time::Duration};
 use ringfence_probes::hooks::{self, Fate, Happening, Message};
 
 use super::{Machine, Shared, World};
+use crate::history;
 
 /// Holds the world weakly: what it is asked outlives it in nobody.
 struct Ear(Weak<Shared>);
@@ -57,6 +58,13 @@ impl hooks::World for Ear {
         let Some(world) = self.world() else { return };
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         world.recorder().renewed(session, ttl_ms, sent_ns);
+    }
+
+    fn voted(&self, term: u64, candidate: u64) {
+        let Some(world) = self.world() else { return };
+        if let Some(Machine::Server(id)) = Self::here(&world) {
+            world.recorder().voted(id, history::term(term, candidate));
+        }
     }
 }
 

@@ -36,6 +36,7 @@ impl World {
             entries.insert(index, (term, hash));
         }
         drop(inner);
-        self.recorder().log(Log { server: id, at: self.recorder().now(), entries, committed });
+        let vote = read_log::durable_vote(&disk).map_or(0, |(raft, node)| history::term(raft, node));
+        self.recorder().log(Log { server: id, at: self.recorder().now(), entries, committed, vote });
     }
 }

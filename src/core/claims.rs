@@ -125,6 +125,11 @@ impl Step<'_> {
         if matches!(which, Which::Attempt { attempt, .. } if *attempt != place.attempt) {
             return Err(Refusal::TokenStale { token: 0 });
         }
+        // A mistake: only who owns it is looked for.
+        #[cfg(madsim)]
+        if ringfence_probes::on(ringfence_probes::Bug::CancelledWaiterStays) && !self.state.is_owner(name, token) {
+            return Err(Refusal::TokenStale { token: 0 });
+        }
         self.force_release(name, token)
     }
 

@@ -87,10 +87,6 @@ async fn withdraw(proposer: Proposer, stopping: Stopping, mut withdrawal: Withdr
         },
         None => false,
     };
-    #[cfg(madsim)]
-    if ringfence_probes::on(ringfence_probes::Bug::CancelledWaiterStays) {
-        return;
-    }
     release(&proposer, &stopping, &withdrawal).await;
     if let Some(done) = withdrawal.done.take() {
         let _ = done.send(());

@@ -16,6 +16,13 @@ pub fn durable(disk: &MemoryDisk) -> (Vec<(u64, Bytes)>, u64) {
     (records, committed.map_or(0, |id| id.index))
 }
 
+/// The term of the vote that is durable now, and for whom it is; `None` if there is none.
+pub fn durable_vote(disk: &MemoryDisk) -> Option<(u64, u64)> {
+    let (_, vote) = disk.durable(Mark::Vote);
+    let vote = vote.and_then(|value| open_mark::<pb::Vote>(Mark::Vote, &value).ok())?;
+    Some((vote.term, vote.node))
+}
+
 /// In which term a record was proposed, and by whom; `None` if it is damaged.
 pub fn leadership(index: u64, record: &Bytes) -> Option<(u64, u64)> {
     let leader = open_entry(index, record).ok()?.log_id.leader_id;

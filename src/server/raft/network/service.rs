@@ -117,8 +117,12 @@ impl pb::peer_server::Peer for PeerService {
         request.leadership_transfer = message.leadership_transfer;
         let answer = if message.pre { self.raft.pre_vote(request).await } else { self.raft.vote(request).await };
         #[cfg(madsim)]
-        if !message.pre && answer.as_ref().is_ok_and(|answer| !answer.vote_granted) {
-            ringfence_probes::hit(ringfence_probes::marks::VOTE_REFUSED);
+        match &answer {
+            Ok(answer) if !message.pre && answer.vote_granted => {
+                ringfence_probes::hooks::voted(vote.leader_id.term, vote.leader_id.node_id);
+            }
+            Ok(_) if !message.pre => ringfence_probes::hit(ringfence_probes::marks::VOTE_REFUSED),
+            _ => {}
         }
         Ok(Response::new(convert::vote_response_to(&answer.map_err(unavailable)?)))
     }
