@@ -184,8 +184,10 @@ mod tests {
         history.calls =
             vec![call(1, 1, 2, acquire("l", X, 1), token(1)), call(2, 2, 100, acquire("l", X, 2), refused())];
         let left_at = |at| {
-            let applied = [(1, 1), (2, 3), (3, at)].map(|(index, at)| applied(1, index, at));
-            History { applied: applied.to_vec(), end: 100_000_000_000, ..history.clone() }
+            let mut history = History { end: 100_000_000_000, ..history.clone() };
+            let left = Applied { server: 1, life: 1, at, index: 3, hash: 0, revision: 3, installed: false };
+            history.applied.push(left);
+            history
         };
         accepts(check, &left_at(20_000_000_000));
         rejects(check, &left_at(40_000_000_000), "nobody waited");
