@@ -277,7 +277,9 @@ async fn tell(schedule: &Schedule, recorder: Recorder) -> (History, Vec<Broken>)
     }
     same_state(&world, &faults).await;
     world.record_logs();
-    (world.recorder().finish(), wrong)
+    let history = world.recorder().finish();
+    world.end().await;
+    (history, wrong)
 }
 
 /// Waits until `look` says nothing more, and records whether it came so far in time.

@@ -2,7 +2,7 @@
 //! histories written by hand that it must reject, and with others that look strange and are right.
 //!
 //! To add one: a file with the claim as its first sentence and a function `check`, a line in [`CHECKERS`]. What several checkers want to
-//! know of a history is worked out once, in [`facts`]; the search for a legal order of calls is in [`search`].
+//! know of a history is worked out once, in [`facts`] and [`weather`]; the search for a legal order of calls is in [`search`].
 
 mod durability;
 mod facts;
@@ -21,6 +21,7 @@ mod revision_order;
 mod search;
 mod tokens;
 mod watches;
+mod weather;
 
 #[cfg(test)]
 mod hand;

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Findings;
-use super::facts::{Facts, acquired, ms};
+use super::{
+    Findings,
+    facts::{Facts, acquired, ms},
+    weather::Weather,
+};
 use crate::history::{Action, Answer, Ended, Mode, Time};
 
 /// So long after a wait was given up its claim is withdrawn: the server does it at once, and so does the client; what is lost on the way is repeated.
@@ -85,6 +88,7 @@ fn given_up(facts: &Facts<'_>, findings: &mut Findings) {
             first.entry(*token).or_insert_with(|| facts.shown_at(index));
         }
     }
+    let weather = Weather::of(facts);
     for (token, claim) in &facts.claims {
         let name = claim.name;
         let until = claim.ended.map_or(history.end, |ended| facts.shown_at(ended));
@@ -96,13 +100,15 @@ fn given_up(facts: &Facts<'_>, findings: &mut Findings) {
             // Each call makes a claim of its own, so it was made by one of those that had begun by then.
             let calls = asked.get(&(name, claim.session)).into_iter().flatten();
             let last = calls.filter(|(start, _)| start <= from).map(|(_, end)| *end).max();
-            if let Some(last) = last.filter(|last| last.saturating_add(WITHDRAWN_AFTER) < until) {
+            // Nothing goes while nothing is applied.
+            let latest = |last: Time| last.saturating_add(WITHDRAWN_AFTER + weather.idle(last, until));
+            if let Some(last) = last.filter(|last| latest(*last) < until) {
                 let what = format!(
                     "{name}: token {token} was still there at {}, and since {} nobody waited for it",
                     ms(until),
                     ms(last)
                 );
-                findings.broken(last.saturating_add(WITHDRAWN_AFTER), what);
+                findings.broken(latest(last), what);
             }
         }
     }

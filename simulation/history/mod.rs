@@ -395,6 +395,17 @@ pub struct Led {
     pub until: Time,
 }
 
+/// How messages come through between servers, from a moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weather {
+    /// From when on.
+    pub at: Time,
+    /// By how much one may be late, by links, by messages' fates and by syncs together.
+    pub late: Time,
+    /// Some, or their answers, get lost.
+    pub lossy: bool,
+}
+
 /// Who votes from an entry of the log on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Voters {
@@ -483,6 +494,8 @@ pub struct History {
     pub faults: Vec<Fault>,
     /// In which condition machines and links were, in order of time. A server is down until it is said to be up.
     pub conditions: Vec<Changed>,
+    /// How messages come through between servers, in order of time. Before the first: well.
+    pub weather: Vec<Weather>,
     /// What had to work at the end.
     pub liveness: Vec<Liveness>,
     /// The keyspace at the end, claims included, read linearizably.

@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{
     Action, Answer, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Liveness,
-    Log, Mode, Renewed, Seen, Server, Time, Told, Voted, Voters, Watch,
+    Log, Mode, Renewed, Seen, Server, Time, Told, Voted, Voters, Watch, Weather,
 };
 
 /// A history in the making; a clone is the same one.
@@ -105,6 +106,18 @@ impl Recorder {
     pub fn condition(&self, now: Condition) {
         let changed = Changed { at: self.now(), now };
         self.write(|book| book.history.conditions.push(changed));
+    }
+
+    /// From now on, messages between servers come through like this.
+    pub fn weather(&self, late: Duration, lossy: bool) {
+        let late = Time::try_from(late.as_nanos()).unwrap_or(Time::MAX);
+        let now = Weather { at: self.now(), late, lossy };
+        self.write(|book| {
+            let weather = &mut book.history.weather;
+            if weather.last().is_none_or(|last| (last.late, last.lossy) != (late, lossy)) {
+                weather.push(now);
+            }
+        });
     }
 
     /// Something that had to work was tried.

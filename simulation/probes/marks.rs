@@ -23,6 +23,8 @@ marks! {
     LOG_TRUNCATED = "follower truncated its log",
     /// The log was purged behind a snapshot.
     LOG_PURGED = "log was purged after a snapshot",
+    /// Replication asked for entries that were purged.
+    PURGED_UNDER_READER = "log was purged under a stream to a follower",
     /// A snapshot was begun.
     SNAPSHOT_BUILT = "snapshot was built",
     /// A snapshot from the leader replaced a state that was in use.
@@ -33,6 +35,8 @@ marks! {
     VOTE_REFUSED = "vote was refused",
     /// A joint configuration was applied.
     JOINT_CONFIGURATION = "joint configuration was applied",
+    /// A leader finished a change of voters that somebody else had begun.
+    CHANGE_FINISHED = "joint configuration left behind was left",
     /// Leadership was handed over on demand.
     LEADERSHIP_TRANSFERRED = "leadership was transferred",
     /// A leader took over a clock that sessions live by.

@@ -1,7 +1,7 @@
 //! What faults do to the world, so that they may overlap: a link that two faults cut is mended when both are over.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -36,6 +36,8 @@ struct Held {
     syncs_fail: BTreeMap<u64, u32>,
     full: BTreeMap<u64, u32>,
     messages: BTreeMap<u32, (Of, Odds)>,
+    /// Servers that are to run from now on, whatever was done to them before.
+    mended: BTreeSet<u64>,
 }
 
 /// One more; true if it is the first.
@@ -170,13 +172,15 @@ impl Hands {
         }
     }
 
-    /// Starts a server again after a fault, unless its disk still is no good.
+    /// Starts a server again after a fault, unless its disk still is no good. When faults are over, it stays down unless it was
+    /// mended: one that was being stopped then ends only now.
     pub fn boot(&self, id: u64) -> bool {
-        let broken = {
+        let may = {
             let held = self.held();
-            held.syncs_fail.contains_key(&id) || held.full.contains_key(&id)
+            let broken = held.syncs_fail.contains_key(&id) || held.full.contains_key(&id);
+            !broken && (!self.over() || held.mended.contains(&id))
         };
-        !self.over() && !broken && self.world.boot(id)
+        may && self.world.boot(id)
     }
 
     /// Syncs of a server's disk fail.
@@ -209,8 +213,7 @@ impl Hands {
 
     /// Syncs of a disk take this long.
     pub fn sync_time(&self, id: u64, time: Duration) -> bool {
-        let disk = self.world.disk(id).filter(|_| !self.over());
-        disk.map(|disk| disk.set_sync_time(time)).is_some() && self.world.is_up(id)
+        !self.over() && self.world.sync_time(id, time) && self.world.is_up(id)
     }
 
     /// Messages suffer this, beside what else they suffer, under a number.
@@ -248,6 +251,7 @@ impl Hands {
             let mut held = self.held();
             held.cut.clear();
             held.messages.clear();
+            held.mended.extend(servers);
             std::mem::take(&mut held.paused)
         };
         self.world.heal_network();
@@ -261,8 +265,8 @@ impl Hands {
             if let Some(disk) = self.world.disk(*id) {
                 disk.fail_syncs(false);
                 disk.set_full(false);
-                disk.set_sync_time(self.world.plan().sync_time);
             }
+            self.world.sync_time(*id, self.world.plan().sync_time);
             self.world.resume(*id);
             self.world.boot(*id);
         }

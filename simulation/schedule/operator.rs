@@ -12,7 +12,7 @@ use madsim::{runtime::Handle, task::NodeId};
 use ringfence_client::{Client, Error, Members};
 
 use crate::{
-    history::{Action, Answer, ClientId, Ended},
+    history::{Action, Answer, ClientId, Ended, History},
     world::{World, client},
 };
 
@@ -78,8 +78,12 @@ impl Operator {
     /// Voters whose disks are whole, if no change is under way of which nobody knows how it ends.
     #[must_use]
     pub fn settled(&self) -> Option<(BTreeSet<u64>, usize)> {
+        let half_done = |history: &History| {
+            let newest = history.voters.iter().max_by_key(|voters| voters.index);
+            newest.is_some_and(|voters| voters.groups.len() > 1)
+        };
         let known = self.known();
-        let settled = !known.unsure && self.turn.try_lock().is_ok();
+        let settled = !known.unsure && self.turn.try_lock().is_ok() && !self.world.recorder().read(half_done);
         settled.then(|| (known.voters.difference(&known.lost).copied().collect(), known.voters.len()))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ringfence_client::{Claim, Client, Error, GetOptions, KeyValue, RangeResult};
+use ringfence_probes::hooks::Happening;
 
 use super::{ended, hand::Hand};
 use crate::history::{Action, Answer, Read, Seen};
@@ -47,6 +48,23 @@ pub(super) async fn former_reader(mut hand: Hand) {
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A worker that reads, stale, where a snapshot has just arrived: while it is put in place, and a moment after.
+pub(super) async fn newcomer_reader(mut hand: Hand) {
+    let mut happens = hand.common.world.on_happening();
+    let stop = hand.stop();
+    while let Some(Some((_, server, happening))) = stop.or(happens.recv()).await {
+        if happening != Happening::SnapshotReceived {
+            continue;
+        }
+        for _ in 0..10 {
+            let client = hand.at(server).with_deadline(SOON);
+            let min_revision = if hand.chance(0.5) { 0 } else { hand.seen() };
+            read(&mut hand, &client, Read::Stale { min_revision }).await;
+            tokio::time::sleep(LOOK_EVERY / 4).await;
+        }
     }
 }
 

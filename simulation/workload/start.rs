@@ -20,6 +20,8 @@ use crate::{history::ClientId, world::World};
 /// No call takes longer, with what follows it: whoever still works then is given up.
 const END_MAX: Duration = Duration::from_secs(20);
 
+/// They work seldom.
+const NEWCOMER_READERS_MAX: u64 = 2;
 /// They work seldom, and look all the time.
 const FORMER_READERS_MAX: u64 = 4;
 
@@ -39,6 +41,7 @@ enum Kind {
     Writer { numbered: bool },
     Reader,
     FormerReader,
+    NewcomerReader,
     Watcher,
     Describer,
     Compactor,
@@ -75,6 +78,7 @@ fn kinds(weights: &Weights) -> Vec<Kind> {
         (Kind::Describer, weights.describers),
         (Kind::Compactor, weights.compactors),
         (Kind::FormerReader, weights.readers.min(FORMER_READERS_MAX)),
+        (Kind::NewcomerReader, weights.readers.min(NEWCOMER_READERS_MAX)),
     ];
     numbers.into_iter().flat_map(|(kind, number)| (0..number).map(move |_| kind)).collect()
 }
@@ -115,6 +119,7 @@ fn work(kind: Kind, hand: Hand) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Kind::Writer { numbered } => Box::pin(keys::writer(hand, numbered)),
         Kind::Reader => Box::pin(reads::reader(hand)),
         Kind::FormerReader => Box::pin(reads::former_reader(hand)),
+        Kind::NewcomerReader => Box::pin(reads::newcomer_reader(hand)),
         Kind::Watcher => Box::pin(watches::watcher(hand)),
         Kind::Describer => Box::pin(reads::describer(hand)),
         Kind::Compactor => Box::pin(keys::compactor(hand)),

@@ -189,6 +189,21 @@ impl World {
         true
     }
 
+    /// The end of the world: all machines are switched off, so that their tasks, which hold the world that holds them, let go of it.
+    pub async fn end(&self) {
+        let machines: Vec<_> = self.inner().machines.values().copied().collect();
+        for node in machines {
+            self.shared.handle.kill(node);
+        }
+        // Tasks of a machine that is off are dropped at their next turn.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut inner = self.inner();
+        let servers = std::mem::take(&mut inner.servers);
+        inner.listeners.clear();
+        drop(inner);
+        drop(servers);
+    }
+
     /// It left for ever.
     #[must_use]
     pub fn is_retired(&self, id: u64) -> bool {

@@ -174,6 +174,9 @@ impl World {
     fn machine(&self, machine: Machine, name: String, ip: Ipv4Addr) -> NodeId {
         let node = self.shared.handle.create_node().name(name).ip(ip.into()).build().id();
         let mut inner = self.inner();
+        // A clock says how long, not when: no two begin at the same reading.
+        let begin = Drift { ppm: 0, since: self.recorder().now(), local: clock_begins(self.shared.plan.seed, machine) };
+        inner.drift.insert(machine, begin);
         inner.machines.insert(machine, node);
         inner.by_node.insert(node, machine);
         node
@@ -273,6 +276,12 @@ impl World {
     pub fn disk(&self, id: u64) -> Option<MemoryDisk> {
         self.inner().servers.get(&id).map(|server| server.disk.clone())
     }
+}
+
+/// What a machine's clock reads at its start, in nanoseconds: up to a year.
+fn clock_begins(seed: u64, machine: Machine) -> u64 {
+    const YEAR: u64 = 365 * 24 * 3_600 * 1_000_000_000;
+    xxhash_rust::xxh3::xxh3_64_with_seed(format!("{machine:?}").as_bytes(), seed) % YEAR
 }
 
 fn address(id: u64, port: u16) -> SocketAddr {

@@ -43,6 +43,8 @@ pub(super) struct Net {
     chance: SmallRng,
     faults: MessageFaults,
     slow: BTreeMap<(Machine, Machine), Duration>,
+    /// How long syncs of disks take: an entry waits for them as for a link.
+    syncs: BTreeMap<u64, Duration>,
     cut: BTreeSet<(Machine, Machine)>,
     /// How many messages had another fate than to arrive at once.
     pub(super) troubled: BTreeMap<&'static str, u64>,
@@ -55,9 +57,21 @@ impl Net {
             chance,
             faults: MessageFaults::default(),
             slow: BTreeMap::new(),
+            syncs: BTreeMap::new(),
             cut: BTreeSet::new(),
             troubled: BTreeMap::new(),
         }
+    }
+
+    /// How entries come through between servers.
+    fn weather(&self) -> (Duration, bool) {
+        let links =
+            self.slow.iter().filter(|((from, to), _)| matches!((from, to), (Machine::Server(_), Machine::Server(_))));
+        let odds = &self.faults.servers;
+        let late = if odds.delay + odds.twice > 0.0 { odds.late_max } else { Duration::ZERO };
+        let slowest = links.map(|(_, late)| *late).max().unwrap_or_default();
+        let sync = self.syncs.values().copied().max().unwrap_or_default();
+        (slowest + late + sync, odds.lose + odds.lose_answer + odds.hang > 0.0)
     }
 
     /// Draws a message's fate.
@@ -139,15 +153,32 @@ impl World {
 
     /// Makes messages in one direction late by so much; zero makes it a good link again.
     pub fn slow_link(&self, from: Machine, to: Machine, late: Duration) -> bool {
-        let mut inner = self.inner();
-        let slow = &mut inner.net.slow;
-        let before = if late.is_zero() { slow.remove(&(from, to)) } else { slow.insert((from, to), late) };
+        let before = {
+            let slow = &mut self.inner().net.slow;
+            if late.is_zero() { slow.remove(&(from, to)) } else { slow.insert((from, to), late) }
+        };
+        self.note_weather();
         before.unwrap_or_default() != late
+    }
+
+    /// Syncs of a server's disk take this long. False if there is no such server.
+    pub fn sync_time(&self, id: u64, time: Duration) -> bool {
+        let Some(disk) = self.disk(id) else { return false };
+        disk.set_sync_time(time);
+        self.inner().net.syncs.insert(id, time);
+        self.note_weather();
+        true
+    }
+
+    fn note_weather(&self) {
+        let (late, lossy) = self.inner().net.weather();
+        self.recorder().weather(late, lossy);
     }
 
     /// What messages suffer from now on.
     pub fn messages(&self, faults: MessageFaults) {
         self.inner().net.faults = faults;
+        self.note_weather();
     }
 
     /// How many messages had another fate than to arrive at once, by fate.

@@ -179,8 +179,8 @@ async fn settle(inner: &Inner, batch: Vec<Group>, fate: Fate) {
         }
         Fate::Unknown => {
             let now = Instant::now();
-            let (again, over): (Vec<_>, Vec<_>) =
-                batch.into_iter().partition(|group| group.repeatable && group.deadline > now);
+            let batch = batch.into_iter().map(|group| Group { maybe_done: true, ..group });
+            let (again, over): (Vec<_>, Vec<_>) = batch.partition(|group| group.repeatable && group.deadline > now);
             answer_all(over, &WriteError::Unknown);
             if !again.is_empty() {
                 inner.queue.put_back(again);

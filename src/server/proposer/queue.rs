@@ -35,6 +35,8 @@ pub struct Group {
     pub here_only: bool,
     /// A second application of them would change nothing, so an unknown outcome is answered by doing it again.
     pub repeatable: bool,
+    /// An attempt may have been done: from then on nobody can say that nothing was.
+    pub maybe_done: bool,
     /// Until then a leader is looked for.
     pub deadline: Instant,
     /// Who waits.
@@ -54,15 +56,28 @@ impl Group {
             repeatable: !here_only && requests.iter().all(repeatable),
             requests,
             here_only,
+            maybe_done: false,
             deadline: Instant::now() + patience,
             answer,
         }
     }
 
-    /// Answers it. Nobody may be waiting any more.
+    /// Answers it. Nobody may be waiting any more. If an attempt may have been done, an answer that speaks of the last one
+    /// alone becomes [`WriteError::Unknown`].
     pub fn answer(self, answer: Result<Replies, WriteError>) {
+        let last_alone = match &answer {
+            Ok(replies) => replies.iter().any(|reply| reply.as_ref().is_err_and(forgotten)),
+            Err(WriteError::NoLeader | WriteError::Stopping | WriteError::Overloaded { .. }) => true,
+            Err(WriteError::Unknown) => false,
+        };
+        let answer = if self.maybe_done && last_alone { Err(WriteError::Unknown) } else { answer };
         let _ = self.answer.send(answer);
     }
+}
+
+/// A refusal that an attempt gets although one before it was done: what was remembered of that is gone.
+fn forgotten(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::SessionUnknown(_) | Refusal::SessionExpired(_) | Refusal::SequenceTooOld { .. })
 }
 
 /// Doing it twice gives what doing it once gives, in state and in reply.

@@ -8,7 +8,7 @@ use ringfence_core::{
     Command, Entry, Op, Put, Refusal, Reply, Request, RequestId, SessionId, Txn,
     query::{Session, Stats},
 };
-use tokio::task::yield_now;
+use tokio::{sync::oneshot, task::yield_now};
 
 use super::{
     WriteError,
@@ -131,6 +131,47 @@ async fn what_may_be_done_twice_is_done_again() {
     assert_eq!(revision(&reply), 1, "the retry gets the first answer");
     assert_eq!(world.fake.replica.revision(), 1);
     assert_eq!(world.fake.batches(), [1, 1, 1]);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_never_called_not_done() {
+    // Its first attempt was done, nobody knows; then the server stops.
+    let world = world(ME, 1 << 20);
+    world.proposer.propose_one(open(7)).await.unwrap().unwrap();
+    world.fake.failures.lock().push_back((ProposeError::Unknown, true));
+    let id = Some(RequestId { session: SessionId(7), sequence: 1 });
+    let proposer = world.proposer.clone();
+    let waiting = tokio::spawn(async move { proposer.propose_one(Request { id, ..put("a") }).await });
+    while world.fake.replica.revision() == 0 {
+        yield_now().await;
+    }
+    world.fake.lead(NOBODY);
+    world.stopping.stop();
+    assert_eq!(waiting.await.unwrap(), Err(WriteError::Unknown));
+    // Or it waited too long for a leader.
+    for (maybe_done, told) in [(false, WriteError::NoLeader), (true, WriteError::Unknown)] {
+        let (answer, receiver) = oneshot::channel();
+        let group = queue::Group::new(vec![put("a")], false, Duration::ZERO, answer);
+        queue::Group { maybe_done, ..group }.answer(Err(WriteError::NoLeader));
+        assert_eq!(receiver.await.unwrap(), Err(told));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_for_a_session_that_went_meanwhile_says_nothing_of_the_first_attempt() {
+    let world = world(ME, 1 << 20);
+    world.proposer.propose_one(open(7)).await.unwrap().unwrap();
+    let id = Some(RequestId { session: SessionId(7), sequence: 1 });
+    let write = Request { id, ..put("a") };
+    world.fake.failures.lock().push_back((ProposeError::Unknown, true));
+    let proposer = world.proposer.clone();
+    let waiting = tokio::spawn(async move { proposer.propose_one(write).await });
+    while world.fake.replica.revision() == 0 {
+        yield_now().await;
+    }
+    let close = Command::CloseSession { id: SessionId(7) };
+    world.fake.apply(&Entry { requests: vec![close.into()], ..Entry::default() });
+    assert_eq!(waiting.await.unwrap(), Err(WriteError::Unknown));
 }
 
 #[tokio::test]

@@ -15,12 +15,14 @@ use openraft_rt::{AsyncRuntime, WatchReceiver};
 use super::{
     Admin, AdminDone, AdminError, Member,
     runtime::Runtime,
-    types::{Addresses, Raft, TypeConfig},
+    types::{Addresses, LogId, Raft, TypeConfig},
 };
 use crate::stopping::Stopping;
 
 /// Entries that a learner may lack and still be promoted: it catches up within a heartbeat or two.
 const PROMOTION_LAG_MAX: u64 = 1000;
+/// A change of voters that is half done at two looks, so far apart, is finished by who leads then.
+const UNFINISHED_AFTER: Duration = Duration::from_secs(1);
 /// Node ids are positive in signed 64-bit formats too.
 const NODE_ID_MAX: u64 = i64::MAX as u64;
 
@@ -141,6 +143,43 @@ impl Administrator {
             return Err(AdminError::LastVoter(id));
         }
         self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+    }
+
+    /// Finishes changes of voters that nobody finishes, until the node stops.
+    ///
+    /// Between its two steps a change needs a majority of the old voters and one of the new. Whoever made it may be gone
+    /// before the second step, as leader or as process; the next leader would go on in between for ever, with less
+    /// tolerance for failures than either set of voters has.
+    pub async fn finish_changes(self) {
+        let mut before = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopping.wait() => return,
+                () = Runtime::sleep(UNFINISHED_AFTER) => {}
+            }
+            let unfinished = self.unfinished();
+            if unfinished.is_some() && unfinished == before {
+                tracing::info!(?unfinished, "finishing a change of voters that was left behind");
+                // The voters that it goes to stay as they are.
+                match self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await {
+                    Ok(()) => {
+                        #[cfg(madsim)]
+                        ringfence_probes::hit(ringfence_probes::marks::CHANGE_FINISHED);
+                    }
+                    Err(error) => tracing::warn!(%error, "the change of voters isn't finished yet"),
+                }
+            }
+            before = unfinished;
+        }
+    }
+
+    /// As a leader: the entry of the configuration with two sets of voters that is in use.
+    fn unfinished(&self) -> Option<LogId> {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let joint = metrics.membership_config.membership().get_joint_config().len() > 1;
+        (metrics.state == ServerState::Leader && joint).then(|| *metrics.membership_config.log_id())?
     }
 
     async fn change(&self, change: Change) -> Result<(), AdminError> {

@@ -98,6 +98,7 @@ impl Node {
         let stopping = Stopping::new();
         let administrator =
             Administrator { raft: raft.clone(), timeout: settings.quorum_timeout, stopping: stopping.clone() };
+        Runtime::spawn(administrator.clone().finish_changes());
         let heard = Heard::default();
         let service = PeerService {
             cluster: settings.cluster,

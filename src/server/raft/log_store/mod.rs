@@ -7,10 +7,10 @@
 use std::{
     fmt::Debug,
     io,
-    ops::{Bound, RangeBounds},
+    ops::{Bound, Range, RangeBounds},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -43,6 +43,11 @@ pub const REPLICATE_BYTES_MAX: usize = 4 << 20;
 const APPLY_BYTES_MAX: usize = 1 << 20;
 /// Bytes that are read at a time when the log is checked at the start.
 const CHECK_BYTES_MAX: usize = 4 << 20;
+
+tokio::task_local! {
+    /// Of a stream of entries to a follower, while it is polled: raised if what it asks for next is purged. It can't go on then.
+    pub static PURGED_UNDER: Arc<AtomicBool>;
+}
 
 /// The log. Clones are the same log.
 #[derive(Clone)]
@@ -131,37 +136,53 @@ impl LogStore {
         result.await.map_err(|_| io::Error::other("the log is closed"))?
     }
 
-    /// Entries of these indexes, until their bytes pass the limit; as many as there are.
+    /// Consecutive entries of these indexes, until their bytes pass the limit; as many as there are. They begin later than
+    /// asked for if the first ones are purged.
     async fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
-        let (mut entries, from_disk) = {
-            let index = self.shared.index.lock();
-            let start = start.max(index.first);
-            let end = end.min(index.last.map_or(index.first, |last| last.index + 1));
-            if start >= end {
-                return Ok(Vec::new());
+        loop {
+            let from_disk = {
+                let index = self.shared.index.lock();
+                let start = start.max(index.first);
+                let end = end.min(index.last.map_or(index.first, |last| last.index + 1));
+                if start >= end {
+                    return Ok(Vec::new());
+                }
+                match index.cache.first() {
+                    Some(cached) if cached <= start => return Ok(index.cache.read(start..end, bytes_max)),
+                    cached => start..end.min(cached.unwrap_or(end)),
+                }
+            };
+            match self.read_disk(from_disk.clone(), end, bytes_max).await {
+                // They were purged after the look.
+                Err(_) if self.shared.index.lock().first > from_disk.start => {}
+                read => return read,
             }
-            match index.cache.first() {
-                Some(cached) if cached <= start => return Ok(index.cache.read(start..end, bytes_max)),
-                cached => (Vec::new(), start..end.min(cached.unwrap_or(end))),
-            }
-        };
-        let engine = self.shared.engine.clone();
-        let wanted = from_disk.clone();
-        let records = runtime::blocking(move || engine.read(wanted, bytes_max)).await??;
+        }
+    }
+
+    /// Entries that the cache doesn't have, and those behind them that it has.
+    async fn read_disk(&self, wanted: Range<u64>, end: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+        let (engine, indexes) = (self.shared.engine.clone(), wanted.clone());
+        let records = runtime::blocking(move || engine.read(indexes, bytes_max)).await??;
+        let mut entries = Vec::with_capacity(records.len());
         let mut bytes = 0;
-        for (expected, (index, record)) in (from_disk.start..).zip(&records) {
+        for (expected, (index, record)) in (wanted.start..).zip(&records) {
             if *index != expected {
                 return Err(missing(expected));
             }
             bytes += record.len();
             entries.push(record::open_entry(*index, record)?);
         }
-        let next = from_disk.start + entries.len() as u64;
-        if next == from_disk.end && next < end && bytes < bytes_max {
+        let next = wanted.start + entries.len() as u64;
+        if next == wanted.end && next < end && bytes < bytes_max {
             entries.extend(self.shared.index.lock().cache.read(next..end, bytes_max - bytes));
         }
         Ok(entries)
     }
+}
+
+fn begins_at(entries: &[LogEntry], index: u64) -> bool {
+    entries.first().is_some_and(|first| first.log_id.index == index)
 }
 
 fn missing(index: u64) -> io::Error {
@@ -217,12 +238,30 @@ impl RaftLogReader<TypeConfig> for LogStore {
             if more.is_empty() {
                 return Ok(entries);
             }
+            if !begins_at(&more, next) {
+                // All before it was purged meanwhile.
+                entries.clear();
+            }
             entries.extend(more);
         }
     }
 
+    /// Nothing if the first of them is purged; see [`PURGED_UNDER`].
+    ///
+    /// A stream to a follower may begin, or go on, after the purge of what it was to send next: openraft takes up an older
+    /// order again while a snapshot is on its way. Later entries, sent behind the ones that the follower has, would
+    /// leave a hole in its log.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<LogEntry>, io::Error> {
-        self.read(start, end, REPLICATE_BYTES_MAX).await
+        let entries = self.read(start, end, REPLICATE_BYTES_MAX).await?;
+        if begins_at(&entries, start) {
+            return Ok(entries);
+        }
+        if self.purged().is_some_and(|purged| purged >= start) {
+            #[cfg(madsim)]
+            ringfence_probes::hit(ringfence_probes::marks::PURGED_UNDER_READER);
+            let _ = PURGED_UNDER.try_with(|purged| purged.store(true, Ordering::Release));
+        }
+        Ok(Vec::new())
     }
 
     async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = Result<LogEntry, io::Error>> + Send
@@ -233,6 +272,10 @@ impl RaftLogReader<TypeConfig> for LogStore {
         let pages = futures::stream::unfold(Some((self.clone(), start)), move |state| async move {
             let (log, next) = state?;
             match log.read(next, end, APPLY_BYTES_MAX).await {
+                // What is to be applied is never purged before that.
+                Ok(entries) if !entries.is_empty() && !begins_at(&entries, next) => {
+                    Some((vec![Err(missing(next))], None))
+                }
                 Ok(entries) => {
                     let last = entries.last()?.log_id.index;
                     let page: Vec<_> = entries.into_iter().map(Ok).collect();

@@ -4,7 +4,12 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -17,7 +22,7 @@ use tokio::sync::oneshot;
 use tonic::{Request, Status, Streaming, transport::Channel};
 
 use super::convert;
-use crate::raft::{runtime::Runtime, types::TypeConfig};
+use crate::raft::{log_store::PURGED_UNDER, runtime::Runtime, types::TypeConfig};
 
 /// Opens the stream and sends what comes. The answers end with the first error.
 ///
@@ -34,6 +39,8 @@ where
 {
     let owed = Owed::default();
     let sent = owed.clone();
+    let purged = Arc::new(AtomicBool::new(false));
+    let requests = Possible { requests, purged: purged.clone() };
     let messages = requests.map(move |request| {
         sent.add();
         convert::append_request_to(&request, sender)
@@ -47,7 +54,7 @@ where
         Ok(opened) => opened?.into_inner(),
         Err(_) => return Err(Status::deadline_exceeded("the stream doesn't open")),
     };
-    let answers = Answers { answers, owed, reply_timeout, _asking: asking };
+    let answers = Answers { answers, owed, purged, reply_timeout, _asking: asking };
     Ok(futures::stream::unfold(Some(answers), |answers| async move {
         let mut answers = answers?;
         match answers.next().await? {
@@ -55,6 +62,22 @@ where
             Err(status) => Some((Err(status), None)),
         }
     }))
+}
+
+/// The requests, until one needs entries that are purged: see [`PURGED_UNDER`].
+struct Possible<S> {
+    requests: S,
+    purged: Arc<AtomicBool>,
+}
+
+impl<S: Stream + Unpin> Stream for Possible<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let purged = self.purged.clone();
+        let next = PURGED_UNDER.sync_scope(purged, || self.requests.poll_next_unpin(context));
+        if self.purged.load(Ordering::Acquire) { Poll::Ready(None) } else { next }
+    }
 }
 
 /// The messages, until the sender of `given_up` is gone; then they end, and what they come from is dropped at once.
@@ -113,6 +136,8 @@ impl Owed {
 struct Answers {
     answers: Streaming<pb::AppendResponse>,
     owed: Owed,
+    /// The requests ended since what they needed is purged.
+    purged: Arc<AtomicBool>,
     reply_timeout: Duration,
     /// Dropped with the answers, which ends the requests.
     _asking: oneshot::Sender<()>,
@@ -126,6 +151,12 @@ impl Answers {
                 Ok(Ok(Some(answer))) => {
                     self.owed.settle();
                     return Some(Ok(answer));
+                }
+                // Not an end in good order: after one, openraft would begin again where it stopped.
+                Ok(Ok(None)) if self.purged.load(Ordering::Acquire) => {
+                    return Some(Err(Status::unavailable(
+                        "entries that the member needs are purged: it gets a snapshot",
+                    )));
                 }
                 Ok(Ok(None)) => return None,
                 Ok(Err(status)) => return Some(Err(status)),

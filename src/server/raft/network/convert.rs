@@ -12,7 +12,7 @@ use crate::raft::{
         DecodeError,
         raft::{log_id_from, log_id_to, record_from, record_to, vote_from, vote_to},
     },
-    types::TypeConfig,
+    types::{LogEntry, TypeConfig},
 };
 
 /// Entries for a follower.
@@ -29,12 +29,18 @@ pub fn append_request_to(request: &AppendEntriesRequest<TypeConfig>, sender: Opt
 /// Entries from a leader.
 ///
 /// # Errors
-/// If the message isn't that.
+/// If the message isn't that, or the entries don't follow on the previous one without a hole.
 pub fn append_request_from(message: pb::AppendRequest) -> Result<AppendEntriesRequest<TypeConfig>, DecodeError> {
+    let previous = message.previous.as_ref().map(log_id_from);
+    let entries = message.records.into_iter().map(record_from).collect::<Result<Vec<LogEntry>, _>>()?;
+    let first = previous.map_or(0, |previous| previous.index.saturating_add(1));
+    if (first..).zip(&entries).any(|(expected, entry)| entry.log_id.index != expected) {
+        return Err(DecodeError::Range("index of an entry, which doesn't follow on the one before it,"));
+    }
     Ok(AppendEntriesRequest {
         vote: vote_from(message.vote.as_ref())?,
-        prev_log_id: message.previous.as_ref().map(log_id_from),
-        entries: message.records.into_iter().map(record_from).collect::<Result<_, _>>()?,
+        prev_log_id: previous,
+        entries,
         leader_commit: message.committed.as_ref().map(log_id_from),
     })
 }
@@ -232,4 +238,34 @@ pub fn not_leader_to(leader: Option<u64>) -> pb::NotLeader {
 /// Who leads, from one that doesn't.
 pub fn not_leader_from(message: &pb::NotLeader) -> Option<u64> {
     (message.leader != 0).then_some(message.leader)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::{LeaderId, LogId, Payload, Vote};
+
+    fn entry(index: u64) -> LogEntry {
+        LogEntry { log_id: LogId { leader_id: LeaderId { term: 1, node_id: 1 }, index }, payload: Payload::Blank }
+    }
+
+    fn sent(previous: Option<u64>, indexes: &[u64]) -> Result<usize, DecodeError> {
+        let request = AppendEntriesRequest::<TypeConfig> {
+            vote: Vote::new_committed(1, 1),
+            prev_log_id: previous.map(|index| entry(index).log_id),
+            entries: indexes.iter().copied().map(entry).collect(),
+            leader_commit: None,
+        };
+        append_request_from(append_request_to(&request, None)).map(|request| request.entries.len())
+    }
+
+    #[test]
+    fn entries_that_would_leave_a_hole_are_refused() {
+        for (previous, indexes) in [(None, &[][..]), (None, &[0, 1]), (Some(7), &[]), (Some(7), &[8, 9, 10])] {
+            assert_eq!(sent(previous, indexes).expect("a whole request"), indexes.len());
+        }
+        for (previous, indexes) in [(None, &[1][..]), (Some(7), &[9]), (Some(7), &[8, 10]), (Some(7), &[7, 8])] {
+            sent(previous, indexes).expect_err("a hole, or an overlap");
+        }
+    }
 }

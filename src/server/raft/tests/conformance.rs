@@ -17,7 +17,7 @@ use crate::{
     replica::Replica,
 };
 
-fn build(data: DataPlace) -> (LogStore, StateMachine) {
+pub(super) fn build(data: DataPlace) -> (LogStore, StateMachine) {
     let settings = NodeSettings::new(CLUSTER, 1, ([127, 0, 0, 1], 0).into(), data);
     let growth = Growth::new(u64::MAX);
     let disk = disk::open(&settings, Arc::new(Failure::default()), growth.clone()).unwrap();

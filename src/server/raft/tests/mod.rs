@@ -3,5 +3,6 @@
 mod cluster;
 mod conformance;
 mod harness;
+mod purging;
 mod reaching;
 mod starting;
