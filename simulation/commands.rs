@@ -20,6 +20,7 @@ use ringfence_simulation::{
         jsonl,
     },
     run::{Options, Outcome, run},
+    scenarios,
     schedule::{Profile, Schedule, draw::SECONDS, shrink::Shrink},
     suite,
 };
@@ -44,10 +45,32 @@ pub fn work(arguments: &Arguments) -> ExitCode {
         (Some(seeds), _) => check_determinism(arguments, seeds),
         (_, Some(seed)) => shrink(seed, arguments, &options),
         _ if arguments.bug_bank.is_some() => bug_bank(arguments),
+        _ if arguments.scenario.is_some() => scenario(arguments),
         _ if arguments.seed.is_some() || options.schedule.is_some() => single(arguments, &options),
         _ => many(arguments, &options),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Tells a story from each seed, up to the first that goes wrong.
+fn scenario(arguments: &Arguments) -> bool {
+    let name = arguments.scenario.as_deref().unwrap_or_default();
+    let Some(scenario) = scenarios::by_name(name) else {
+        eprintln!("`{name}` is no scenario; --list names them");
+        return false;
+    };
+    let first = arguments.seed.unwrap_or(arguments.from);
+    for seed in first..first.saturating_add(arguments.seeds) {
+        let begun = Instant::now();
+        match scenario.run(seed, arguments.bug) {
+            Ok(()) => println!("{name}, seed {seed}: as it should, in {:.1} s", begun.elapsed().as_secs_f64()),
+            Err(why) => {
+                println!("{name}, seed {seed}: {why}");
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// Looks for each mistake. Each row is said as soon as it is known.

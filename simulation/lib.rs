@@ -10,7 +10,7 @@
 //! - [`schedule`]: the faults of a run, made up front from the seed.
 //! - [`report`]: what a run tells whoever started it.
 //! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
-//! - [`scenario`]: what happens in it: the leader is cut off from the others, and later comes back.
+//! - [`scenarios`]: stories with a known course.
 //! - [`workload`]: what the clients do, each call written down.
 //! - `run`: one seed, one world: the cluster, its clients, the faults, and the end at which everything has to work.
 //! - `suite`: many seeds, several at a time; `determinism`: each in two processes, compared step by step.
@@ -26,7 +26,7 @@ pub mod schedule;
 pub mod workload;
 
 #[cfg(madsim)]
-pub mod scenario;
+pub mod scenarios;
 #[cfg(madsim)]
 pub mod trace;
 #[cfg(madsim)]

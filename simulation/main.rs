@@ -55,6 +55,9 @@ struct Arguments {
     /// Run so many seeds in two processes each, and compare every step.
     #[arg(long, value_name = "K", conflicts_with_all = ["seeds", "seed", "shrink", "print_schedule"])]
     check_determinism: Option<u64>,
+    /// Tell a story with a known course, from --seeds seeds: see --list.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["shrink", "print_schedule", "check_determinism", "schedule"])]
+    scenario: Option<String>,
     /// Make a mistake on purpose: see --list.
     #[arg(long, value_name = "NAME", value_parser = bug)]
     bug: Option<Bug>,
@@ -70,7 +73,7 @@ struct Arguments {
     /// Write a page to look at: the time line of a --seed, or the charts of many.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// List profiles, faults and bugs.
+    /// List profiles, faults, scenarios and bugs.
     #[arg(long)]
     list: bool,
 }
@@ -89,6 +92,12 @@ fn list() {
     Profile::all().for_each(|profile| println!("  {:10} {}", profile.name(), profile.about()));
     println!("Faults:");
     Fault::KINDS.iter().for_each(|(kind, family)| println!("  {:14} {}", kind, family.name()));
+    #[cfg(madsim)]
+    {
+        println!("Scenarios:");
+        let all = ringfence_simulation::scenarios::ALL;
+        all.iter().for_each(|scenario| println!("  {:20} {}", scenario.name, scenario.about));
+    }
     println!("Bugs:");
     EXPECTED.iter().for_each(|expected| println!("  {:28} {}", expected.bug.name(), expected.what));
 }

@@ -40,7 +40,7 @@ const WORKS_WITHIN: Duration = Duration::from_secs(60);
 const SAME_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(250);
 /// The world is deep where futures hold futures.
-const STACK: usize = 16 << 20;
+pub(crate) const STACK: usize = 16 << 20;
 
 /// How a seed is run.
 #[derive(Clone, Debug)]
@@ -197,6 +197,8 @@ fn one(schedule: &Schedule, options: &Options) -> Outcome {
         panic::catch_unwind(AssertUnwindSafe(|| {
             let mut runtime = Runtime::with_seed_and_config(schedule.seed, Config::default());
             runtime.set_time_limit(limit);
+            // sled has threads of its own.
+            runtime.set_allow_system_thread(schedule.profile.has_real_disks());
             runtime.block_on(async { tell(schedule, story).await })
         }))
     });
@@ -253,6 +255,7 @@ fn plan(schedule: &Schedule) -> Plan {
         election_timeout_ms_min: schedule.election_ms,
         election_timeout_ms_max: schedule.election_ms * 2,
         sync_time: Duration::from_micros(schedule.sync_us),
+        real_disks: schedule.profile.has_real_disks(),
     }
 }
 

@@ -146,6 +146,9 @@ impl Schedule {
             // Clocks are never quite right; how wrong depends on the seed.
             return self.clocks(chance, faults);
         }
+        if family == Family::Disk && self.profile.has_real_disks() {
+            return;
+        }
         let on = chance.percent(if family == Family::Members { 35 } else { 45 });
         if !(on || stressed) {
             return;

@@ -26,6 +26,8 @@ pub enum Profile {
     Disk,
     /// Members that come and go all the time.
     Members,
+    /// Real sled in real directories. Processes are killed; disks have no faults.
+    Sled,
 }
 
 /// Each with its name, and what it is in a line.
@@ -39,6 +41,7 @@ const TABLE: &[(Profile, &str, &str)] = &[
     (Profile::Network, "network", "links and messages at their worst"),
     (Profile::Disk, "disk", "disks at their worst"),
     (Profile::Members, "members", "members that come and go all the time"),
+    (Profile::Sled, "sled", "real sled in real directories: processes crash, disks don't"),
 ];
 
 impl Profile {
@@ -72,11 +75,17 @@ impl Profile {
         }
     }
 
+    /// Logs are in real directories, whose faults nobody here makes.
+    #[must_use]
+    pub fn has_real_disks(self) -> bool {
+        self == Profile::Sled
+    }
+
     /// The family that is always on, and hard at work.
     pub(super) fn stresses(self, family: Family) -> bool {
         match self {
             Profile::Drift => family == Family::Clocks,
-            Profile::Storm => family == Family::Process,
+            Profile::Storm | Profile::Sled => family == Family::Process,
             Profile::Network => matches!(family, Family::Network | Family::Messages),
             Profile::Disk => family == Family::Disk,
             Profile::Members => family == Family::Members,

@@ -31,7 +31,7 @@ pub async fn final_read(workload: &mut Workload) -> Result<(), String> {
     let read = world.on_client(machine, async move {
         let client = there.world.client(&up, DEADLINE)?;
         still(&client).await;
-        let (found, revision) = patiently(&client).await?;
+        let (found, revision) = whole_keyspace(&client).await?;
         there.world.recorder().last(found, revision);
         Ok(revision)
     });
@@ -57,7 +57,11 @@ async fn still(client: &Client) {
     drop(tokio::time::timeout(STILL_MAX, waiting).await);
 }
 
-async fn patiently(client: &Client) -> Result<(Vec<Seen>, u64), String> {
+/// All keys, claims included, at one revision, read linearizably and again if that fails.
+///
+/// # Errors
+/// The last one.
+pub(crate) async fn whole_keyspace(client: &Client) -> Result<(Vec<Seen>, u64), String> {
     let mut last = String::new();
     for _ in 0..20 {
         match all(client).await {

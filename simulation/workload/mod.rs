@@ -54,6 +54,8 @@ mod watches;
 #[cfg(madsim)]
 pub use last::final_read;
 #[cfg(madsim)]
+pub(crate) use last::whole_keyspace;
+#[cfg(madsim)]
 pub use liveness::{liveness, liveness_at};
 #[cfg(madsim)]
 pub use start::{Workload, start};

@@ -238,7 +238,10 @@ impl World {
 
     fn settings(&self, id: u64, server: &Machinery) -> Settings {
         let plan = self.plan();
-        let place = DataPlace::Memory(server.disk.clone());
+        let place = match &self.shared.directory {
+            Some(directory) => DataPlace::Directory(directory.path().join(format!("server-{id}"))),
+            None => DataPlace::Memory(server.disk.clone()),
+        };
         let mut settings = Settings::new("simulated", id, address(id, CLIENT_PORT), address(id, PEER_PORT), place);
         settings.join = server.join;
         settings.members = (1..=u64::from(plan.servers)).map(member).collect();

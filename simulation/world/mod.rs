@@ -19,6 +19,7 @@ use madsim::{runtime::Handle, task::NodeId};
 use ringfence_client::Client;
 use ringfence_probes::hooks::Happening;
 use ringfence_server::raft::MemoryDisk;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::history::{Recorder, Time};
@@ -68,6 +69,9 @@ pub struct Plan {
     pub election_timeout_ms_max: u64,
     /// How long a sync of a healthy disk takes; 0: none at all.
     pub sync_time: Duration,
+    /// Logs are kept by real sled in a directory of the system, and not on simulated disks. What a kill leaves is all that was
+    /// written, and what is on a disk isn't known to the history.
+    pub real_disks: bool,
 }
 
 impl Default for Plan {
@@ -82,6 +86,7 @@ impl Default for Plan {
             election_timeout_ms_min: 300,
             election_timeout_ms_max: 600,
             sync_time: Duration::from_millis(1),
+            real_disks: false,
         }
     }
 }
@@ -94,6 +99,8 @@ pub struct World {
 
 struct Shared {
     plan: Plan,
+    /// Where real disks are; it goes with the world.
+    directory: Option<TempDir>,
     handle: Handle,
     recorder: Recorder,
     inner: Mutex<Inner>,
@@ -151,7 +158,9 @@ impl World {
             next_server: u64::from(plan.servers) + 1,
             gone: BTreeSet::new(),
         };
-        let shared = Shared { plan: plan.clone(), handle, recorder, inner: Mutex::new(inner) };
+        let directory =
+            plan.real_disks.then(|| tempfile::tempdir().unwrap_or_else(|error| panic!("no directory: {error}")));
+        let shared = Shared { plan: plan.clone(), directory, handle, recorder, inner: Mutex::new(inner) };
         let world = Self { shared: Arc::new(shared) };
         hooks::listen(&world);
         for number in 1..=u32::from(plan.clients) {

@@ -10,10 +10,13 @@ use std::time::Duration;
 use ringfence_client::{Client, Error, GetOptions, Op, Txn};
 use tracing::info;
 
-use crate::{
-    history::Recorder,
-    world::{Machine, Plan, World, client, status, until},
-};
+use super::{DEADLINE, agreed, said, same_index, same_state};
+use crate::world::{Machine, Plan, World, client, until};
+
+/// What it takes.
+pub(super) fn plan() -> Plan {
+    Plan { clients: 3, ..Plan::default() }
+}
 
 /// Machine of the client that stays with the majority.
 const OUTSIDE: u32 = 1;
@@ -21,16 +24,9 @@ const OUTSIDE: u32 = 1;
 const INSIDE: u32 = 2;
 /// Machine from which the scenario looks at all servers; its links are never cut.
 const ABOVE: u32 = 3;
-/// Whole time of a call.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The story.
-///
-/// # Errors
-/// The first promise that was broken.
-pub async fn leader_is_cut_off() -> Result<(), String> {
-    let plan = Plan { clients: 3, ..Plan::default() };
-    let world = World::start(&plan, Recorder::simulated());
+pub(super) async fn story(world: World) -> Result<(), String> {
     let all = world.servers();
     let old = world.on_client(ABOVE, agreed(all.clone(), 0)).await?;
     info!(leader = old, "elected");
@@ -62,22 +58,6 @@ pub async fn leader_is_cut_off() -> Result<(), String> {
 struct Outside {
     client: Client,
     guard: ringfence_client::LockGuard,
-}
-
-/// Whom all of these follow, as soon as it is one and the same, and not `not`.
-async fn agreed(servers: Vec<u64>, not: u64) -> Result<u64, String> {
-    until("a leader", || one_leader(servers.clone(), not)).await
-}
-
-async fn one_leader(servers: Vec<u64>, not: u64) -> Result<u64, String> {
-    let mut leaders = Vec::new();
-    for id in servers {
-        leaders.push(status(id).await?.leader);
-    }
-    match leaders.first() {
-        Some(Some(leader)) if *leader != not && leaders.iter().all(|other| *other == Some(*leader)) => Ok(*leader),
-        _ => Err(format!("they follow {leaders:?}")),
-    }
 }
 
 async fn before(servers: Vec<u64>) -> Result<Outside, String> {
@@ -164,30 +144,4 @@ async fn fenced(client: &Client, token: u64, value: &str) -> Result<(), String> 
         done if done.succeeded => Ok(()),
         _ => Err(format!("token {token} is not the owner's")),
     }
-}
-
-/// All servers have applied the same, and came to the same state.
-async fn same_state(servers: Vec<u64>) -> Result<(), String> {
-    let states = until("the same applied index on all", || same_index(servers.clone())).await?;
-    let Some(&(index, hash)) = states.first() else { return Err("there are no servers".to_owned()) };
-    if states.iter().any(|state| *state != (index, hash)) {
-        return Err(format!("states differ after the same entries: {states:?}"));
-    }
-    info!(index, hash, "same state on all");
-    Ok(())
-}
-
-/// Applied index and hash of each server, once the indexes are the same.
-async fn same_index(servers: Vec<u64>) -> Result<Vec<(u64, u64)>, String> {
-    let mut states = Vec::new();
-    for id in servers {
-        let status = status(id).await?;
-        states.push((status.applied_index, status.state_hash));
-    }
-    let same = states.windows(2).all(|pair| pair[0].0 == pair[1].0);
-    if same { Ok(states) } else { Err(format!("{states:?}")) }
-}
-
-fn said(error: Error) -> String {
-    error.to_string()
 }
