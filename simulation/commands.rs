@@ -287,7 +287,7 @@ fn shrink(seed: u64, arguments: &Arguments, options: &Options) -> bool {
 }
 
 fn check_determinism(arguments: &Arguments, seeds: u64) -> bool {
-    let (jobs, words) = (arguments.jobs.unwrap_or(1).max(1) as u64, depends_on(arguments));
+    let (jobs, words) = (jobs(arguments).max(1) as u64, depends_on(arguments));
     let (sender, receiver) = mpsc::channel();
     let mut same = true;
     thread::scope(|scope| {

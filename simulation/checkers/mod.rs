@@ -120,3 +120,13 @@ pub fn check(history: &History) -> Verdict {
     verdict.broken.sort_by_key(|broken| broken.at);
     verdict
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_manual_has_all_of_them() {
+        let manual = include_str!("../../docs/simulation.md");
+        let missing: Vec<&str> = super::names().filter(|name| !manual.contains(&format!("| `{name}` | "))).collect();
+        assert_eq!(missing, [""; 0], "docs/simulation.md says what each promises");
+    }
+}

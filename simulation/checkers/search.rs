@@ -6,7 +6,8 @@
 //! a call that changes nothing and fits now is taken at once, since it can't fit better later; among the others the one that ended first is tried
 //! first; and effects that nobody waited for (of calls without an answer, of expiry) are part of the model, not of the calls.
 //!
-//! There are crates for this (`todc-utils`, `stateright`); none of them knows calls without an answer.
+//! Of the crates for this, `todc-utils` knows no calls without an answer; `stateright` has one, as a part of a model checker that comes with it, for
+//! histories that fit its actors.
 
 use std::collections::HashSet;
 use std::hash::Hash;

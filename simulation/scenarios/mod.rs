@@ -168,4 +168,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_manual_has_all_of_them() {
+        let manual = include_str!("../../docs/simulation.md");
+        let missing: Vec<&str> = ALL
+            .iter()
+            .map(|scenario| scenario.name)
+            .filter(|name| !manual.contains(&format!("| `{name}` | ")))
+            .collect();
+        assert_eq!(missing, [""; 0], "docs/simulation.md tells of each");
+    }
 }
