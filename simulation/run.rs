@@ -240,6 +240,7 @@ fn history_lines(trace: &Trace, history: &History) {
     history.calls.iter().for_each(|call| trace.add(&format!("{call:?}")));
     history.applied.iter().for_each(|applied| trace.add(&format!("{applied:?}")));
     history.watches.iter().for_each(|watch| trace.add(&format!("{watch:?}")));
+    history.observed.iter().for_each(|observed| trace.add(&format!("{observed:?}")));
     history.beliefs.iter().for_each(|belief| trace.add(&format!("{belief:?}")));
     history.faults.iter().for_each(|fault: &Fault| trace.add(&format!("{fault:?}")));
 }

@@ -5,6 +5,7 @@
 //! know of a history is worked out once, in [`facts`] and [`weather`]; the search for a legal order of calls is in [`search`].
 
 mod durability;
+mod elections;
 mod facts;
 mod fenced_register;
 mod leases;
@@ -92,6 +93,7 @@ const CHECKERS: &[(&str, Checker)] = &[
     ("tokens", tokens::check),
     ("one_owner", one_owner::check),
     ("queue_order", queue_order::check),
+    ("elections", elections::check),
     ("fenced_register", fenced_register::check),
     ("linearizable_locks", linearizable_locks::check),
     ("leases", leases::check),

@@ -343,6 +343,23 @@ pub struct Watch {
     pub to_the_end: bool,
 }
 
+/// Who led an election, as an observer was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// Whose observer.
+    pub client: ClientId,
+    /// Its number.
+    pub observer: u64,
+    /// When it was told.
+    pub at: Time,
+    /// The election.
+    pub election: String,
+    /// The leader's token, if somebody led.
+    pub leader: Option<u64>,
+    /// The revision at which that was so.
+    pub revision: u64,
+}
+
 /// What one entry of the log did to the state, as the first replica that applied it told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
@@ -478,6 +495,8 @@ pub struct History {
     pub renewals: Vec<Renewed>,
     /// In order of their creation.
     pub watches: Vec<Watch>,
+    /// In order of time.
+    pub observed: Vec<Observed>,
     /// The log as it was applied.
     pub entries: BTreeMap<u64, Entry>,
     /// In order of time.

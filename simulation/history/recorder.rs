@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Action, Answer, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Liveness,
-    Log, Mode, Renewed, Seen, Server, Time, Told, Voted, Voters, Watch, Weather,
+    Log, Mode, Observed, Renewed, Seen, Server, Time, Told, Voted, Voters, Watch, Weather,
 };
 
 /// A history in the making; a clone is the same one.
@@ -88,6 +88,11 @@ impl Recorder {
         let place = self.book().history.watches.len();
         self.write(|book| book.history.watches.push(watch));
         OpenWatch { recorder: self.clone(), place }
+    }
+
+    /// An observer of an election was told who leads it.
+    pub fn observed(&self, observed: Observed) {
+        self.write(|book| book.history.observed.push(observed));
     }
 
     /// A renewal was acknowledged.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rand::RngExt;
 use ringfence_client::LeaderLatch;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     hand::{Hand, Watchful},
     locks::{fenced_put, write_register},
 };
-use crate::history::{Action, Answer, Ended, Mode, Time};
+use crate::history::{Action, Answer, Ended, Mode, Observed, Time};
 
 /// The name of an election, from 0.
 pub(super) fn name(number: usize) -> String {
@@ -116,16 +117,26 @@ async fn resign(hand: &mut Hand, latch: LeaderLatch, election: &str, session: u6
     }
 }
 
-/// A worker that observes elections. What it is told isn't recorded: the same claims show in what is described and watched.
+/// A worker that observes elections.
 pub(super) async fn observer(mut hand: Hand) {
     while !hand.stopped() {
         let number = hand.common.weights.elections as usize;
         let election = name(hand.below(number));
         let mut observer = hand.client().election(&election).observe();
         let time = hand.time(500.0, 30_000.0);
+        let number = hand.rng.random();
         let observing = async {
             while let Some(Ok(view)) = observer.next().await {
                 hand.saw(view.revision);
+                let recorder = hand.recorder();
+                recorder.observed(Observed {
+                    client: hand.me(),
+                    observer: number,
+                    at: recorder.now(),
+                    election: election.clone(),
+                    leader: view.leader.map(|leader| leader.token),
+                    revision: view.revision,
+                });
             }
         };
         hand.stop().or(tokio::time::timeout(time, observing)).await;

@@ -101,6 +101,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let (snapshots, installed) = (self.snapshots.clone(), meta.clone());
         let state = runtime::blocking(move || snapshots.install(&installed, file)).await??;
         #[cfg(madsim)]
+        self.log.file_written().await;
+        #[cfg(madsim)]
         let restarted = self.install_by_mistake(meta, &state).await;
         self.log.keep_above(self.snapshots.previous_covered().unwrap_or(u64::MAX));
         self.last_applied = meta.last_log_id;
@@ -135,6 +137,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         self.purge_first_by_mistake().await?;
         let (snapshots, meta, state) = (self.snapshots.clone(), self.meta.clone(), self.state.clone());
         let snapshot = runtime::blocking(move || snapshots.write(&meta, &state)).await??;
+        #[cfg(madsim)]
+        self.log.file_written().await;
         self.log.keep_above(self.snapshots.previous_covered().unwrap_or(u64::MAX));
         self.growth.snapshot_written();
         Ok(SnapshotOf::<TypeConfig, SnapshotFile> { meta: self.meta.clone(), snapshot })

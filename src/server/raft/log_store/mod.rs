@@ -115,6 +115,14 @@ impl LogStore {
         self.shared.floor.store(index, Ordering::Release);
     }
 
+    /// In simulation: waits as long as the disk takes for a file, which is written and synced at once there.
+    #[cfg(madsim)]
+    pub async fn file_written(&self) {
+        /// Of the file, and of its directory.
+        const SYNCS: u32 = 2;
+        tokio::time::sleep(self.shared.engine.sync_time() * SYNCS).await;
+    }
+
     /// Bytes on disk.
     pub fn disk_bytes(&self) -> u64 {
         self.shared.engine.disk_bytes()
