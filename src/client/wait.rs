@@ -3,6 +3,11 @@
 //! The call is open for as long as the wait lasts. If the member goes, the call is made again elsewhere, with the same session and
 //! suffix: that finds the claim and keeps its place. A call to a member that is only out of touch is left open beside
 //! the new one, since giving it up would ask that member to withdraw the claim.
+//!
+//! **Only the newest call's answer counts.** Each call has a number, the cluster knows the highest that it has seen for the
+//! claim, and a call that is given up withdraws the claim only if it is that one. When an older call is answered first, the newest is
+//! still open somewhere: to be content with the answer would be to give the newest up, and its member would take back what was just
+//! granted. So the claim is asked for once more, under a higher number.
 
 use std::future::Future;
 use std::time::Duration;
@@ -48,6 +53,8 @@ enum Turn<A> {
     Granted(A),
     Failed(Error),
     AskAgain,
+    /// Granted, by what an older call says.
+    Overtaken,
 }
 
 impl Wait<'_> {
@@ -94,6 +101,10 @@ impl Wait<'_> {
                 Turn::Failed(error) => return Err(error),
                 Turn::AskAgain if open.len() >= OPEN_MAX => open.clear(),
                 Turn::AskAgain => {}
+                Turn::Overtaken => {
+                    tracing::debug!(call = self.what, "granted to an older call; asked for once more");
+                    tried.clear();
+                }
             }
         }
     }
@@ -141,6 +152,12 @@ impl Wait<'_> {
                 () = at(deadline) => return Turn::Failed(self.timed_out()),
             };
             match ended.result {
+                Ok(answer) if ended.number != newest => {
+                    return match core.heard(&ended.address, &answer) {
+                        Ok(()) => Turn::Overtaken,
+                        Err(error) => Turn::Failed(error),
+                    };
+                }
                 Ok(answer) => {
                     return match core.heard(&ended.address, &answer) {
                         Ok(()) => Turn::Granted(answer),
