@@ -5,7 +5,8 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 /// A message of raft, or a client's call, that is about to leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// What it is: `append`, `stream` (appends in order), `vote`, `snapshot`, `transfer`, `forward`, `knock`, `call`.
+    /// What it is: `append`, `stream` (appends in order), `vote`, `snapshot`, `transfer`, `forward`, `knock`, `call`, `reset` (the end of a call that was
+    /// given up).
     pub kind: &'static str,
     /// 1 if a server sends it, 0 for a client; which one is known by where it happens.
     pub from: u64,

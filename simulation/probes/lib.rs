@@ -10,6 +10,8 @@
 //! Everything is per thread, since each world has a thread of its own.
 
 pub mod bugs;
+#[cfg(madsim)]
+pub mod callers;
 pub mod hooks;
 pub mod marks;
 #[cfg(madsim)]

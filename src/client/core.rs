@@ -5,6 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+#[cfg(madsim)]
+use ringfence_probes::{
+    callers::Caller,
+    messages::{pass, server_at},
+};
 use ringfence_proto::v1;
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -153,17 +158,21 @@ impl Core {
             };
             let sent = Moment::now();
             let timeout = plan.attempt_timeout(attempts.made, sent.instant);
+            #[cfg(madsim)]
+            let (caller, line) = Caller::to(server_at(&address));
             let asked = || {
                 let mut message = Request::new(request.clone());
                 message.set_timeout(timeout);
+                #[cfg(madsim)]
+                message.extensions_mut().insert(line.clone());
                 ask(channel.clone(), message)
             };
             #[cfg(not(madsim))]
             let answer = asked();
             #[cfg(madsim)]
             let answer = {
-                use ringfence_probes::messages::{pass, server_at};
-                pass("call", server_at(&address), false, Err(Status::unavailable("the message is lost")), asked)
+                let lost = Err(Status::unavailable("the message is lost"));
+                caller.waits_for(pass("call", server_at(&address), false, lost, asked))
             };
             let verdict = match tokio::time::timeout(timeout, answer).await {
                 Ok(Ok(response)) => {

@@ -16,6 +16,8 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+#[cfg(madsim)]
+use ringfence_probes::{callers::Caller, messages::server_at};
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
@@ -94,8 +96,14 @@ impl Wait<'_> {
             if let Some(left) = left {
                 message.set_timeout(left + GRACE);
             }
-            let channel = place.channel.clone();
-            open.push(self.attempt(number, address.clone(), place, ask(channel, message)));
+            #[cfg(madsim)]
+            let (caller, line) = Caller::to(server_at(&address));
+            #[cfg(madsim)]
+            message.extensions_mut().insert(line);
+            let call = ask(place.channel.clone(), message);
+            #[cfg(madsim)]
+            let call = caller.waits_for(call);
+            open.push(self.attempt(number, address.clone(), place, call));
             match self.turn(&mut open, number, &address, deadline).await {
                 Turn::Granted(answer) => return Ok(answer),
                 Turn::Failed(error) => return Err(error),

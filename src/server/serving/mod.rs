@@ -3,6 +3,8 @@
 //! On real sockets there are also gRPC's own health and reflection services. In simulation connections are messages: only
 //! the services themselves run.
 
+#[cfg(madsim)]
+mod attended;
 #[cfg(not(madsim))]
 mod health;
 #[cfg(not(madsim))]

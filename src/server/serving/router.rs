@@ -24,10 +24,23 @@ pub fn router(parts: &Parts, cluster: Cluster) -> Router {
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
         .http2_max_header_list_size(HEADER_BYTES_MAX)
-        .add_service(KvServer::new(Kv::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(SessionServer::new(Session::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(LockServer::new(Lock::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(ElectionServer::new(Election::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(WatchServer::new(Watch::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(ClusterServer::new(cluster).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(served(KvServer::new(Kv::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX)))
+        .add_service(served(
+            SessionServer::new(Session::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        ))
+        .add_service(served(LockServer::new(Lock::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX)))
+        .add_service(served(
+            ElectionServer::new(Election::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        ))
+        .add_service(served(WatchServer::new(Watch::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX)))
+        .add_service(served(ClusterServer::new(cluster).max_decoding_message_size(MESSAGE_BYTES_MAX)))
 }
+
+/// As it is: the transport ends handlers whose caller has gone.
+#[cfg(not(madsim))]
+fn served<S>(service: S) -> S {
+    service
+}
+
+#[cfg(madsim)]
+use super::attended::Attended as served;
