@@ -66,6 +66,7 @@ pub const EXPECTED: &[Expected] = expected! {
     StaleBehindMinRevision, Default, true, ["revision_order", "reads"], "A stale read ignores the smallest revision that was asked for.";
     SemaphoreOneTooMany, Default, true, ["one_owner", "queue_order"], "A semaphore admits one more than it has permits.";
     ReaderOvertakesWriter, Default, true, ["queue_order"], "A reader overtakes a writer that waits.";
+    LevelRaisedTooEarly, Storm, false, ["levels"], "The feature level is raised although a member didn't say what it understands.";
 };
 
 /// What is expected of a mistake.

@@ -9,6 +9,7 @@ mod elections;
 mod facts;
 mod fenced_register;
 mod leases;
+mod levels;
 mod linearizable_keys;
 mod linearizable_locks;
 mod one_effect;
@@ -98,6 +99,7 @@ const CHECKERS: &[(&str, Checker)] = &[
     ("linearizable_locks", linearizable_locks::check),
     ("leases", leases::check),
     ("watches", watches::check),
+    ("levels", levels::check),
     ("progress", progress::check),
 ];
 

@@ -378,6 +378,8 @@ pub struct Entry {
     pub claimed: Vec<(String, u64, u64, Mode)>,
     /// Sessions that were renewed. Where no entry has any, nobody checks that sessions don't end late.
     pub renewed: Vec<u64>,
+    /// The feature level that the cluster has from here on, where it was raised.
+    pub level: Option<u32>,
 }
 
 /// That a replica applied an entry, or (with a snapshot) came to an index at once.
@@ -397,6 +399,17 @@ pub struct Applied {
     pub revision: u64,
     /// It came with a snapshot.
     pub installed: bool,
+}
+
+/// The newest feature level that a server understands from a start on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// When it started.
+    pub at: Time,
+    /// Who.
+    pub server: Server,
+    /// The level.
+    pub level: u32,
 }
 
 /// That a server was seen as leader.
@@ -507,6 +520,8 @@ pub struct History {
     pub logs: Vec<Log>,
     /// In order of time.
     pub votes: Vec<Voted>,
+    /// What servers understand from their starts on, in order of time.
+    pub levels: Vec<Level>,
     /// In order of their indexes. Empty: the voters aren't known, and nobody counts quorums.
     pub voters: Vec<Voters>,
     /// In order of time.

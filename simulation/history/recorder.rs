@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Action, Answer, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Liveness,
-    Log, Mode, Observed, Renewed, Seen, Server, Time, Told, Voted, Voters, Watch, Weather,
+    Action, Answer, Applied, Belief, Call, Changed, ClientId, Condition, Ended, Entry, Fault, History, Led, Level,
+    Liveness, Log, Mode, Observed, Renewed, Seen, Server, Time, Told, Voted, Voters, Watch, Weather,
 };
 
 /// A history in the making; a clone is the same one.
@@ -154,6 +154,12 @@ impl Recorder {
     #[must_use]
     pub fn is_news(&self, index: u64) -> bool {
         !self.book().history.entries.contains_key(&index)
+    }
+
+    /// A server starts that understands this feature level.
+    pub fn level(&self, server: Server, level: u32) {
+        let at = self.now();
+        self.write(|book| book.history.levels.push(Level { at, server, level }));
     }
 
     /// These vote from this entry on: one group, or two while they are being changed.

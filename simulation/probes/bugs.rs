@@ -75,6 +75,8 @@ bank! {
     SemaphoreOneTooMany = "semaphore-one-too-many",
     /// A reader overtakes a writer that waits.
     ReaderOvertakesWriter = "reader-overtakes-writer",
+    /// The feature level is raised although a member didn't say what it understands.
+    LevelRaisedTooEarly = "level-raised-too-early",
 }
 
 thread_local! {

@@ -31,6 +31,8 @@ marks! {
     SNAPSHOT_INSTALLED = "snapshot was installed over a running state",
     /// A server started with a snapshot of its own.
     STARTED_WITH_SNAPSHOT = "server started from its snapshot",
+    /// All members were changed for ones that understand more, and the cluster began to use it.
+    LEVEL_RAISED = "feature level was raised",
     /// A vote was refused.
     VOTE_REFUSED = "vote was refused",
     /// A joint configuration was applied.

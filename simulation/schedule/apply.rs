@@ -346,12 +346,16 @@ impl Faults {
 
     async fn rolling(&self, down: Ms, gap: Ms, begun: impl FnOnce(bool)) {
         let mut effect = Some(begun);
-        for id in self.hands.world.servers() {
+        let world = &self.hands.world;
+        // A change that was broken off is finished first.
+        let level = world.newest_level() + u32::from(!world.levels_differ());
+        for id in world.servers() {
             if self.hands.over() {
                 return;
             }
-            let stopped = self.hands.world.stop(id).await;
+            let stopped = world.stop(id).await;
             effect.take().into_iter().for_each(|begun| begun(stopped));
+            world.upgrade(id, level);
             sleep(down).await;
             self.hands.boot(id);
             sleep(gap).await;

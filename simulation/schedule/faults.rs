@@ -301,7 +301,7 @@ faults! {
         /// After how long they are started again, one after the other.
         down_ms: Ms,
     }
-    /// All servers are stopped and started again, one after the other, as for another version.
+    /// All servers are stopped, one after the other, and started again with a version that understands the next feature level.
     Rolling = "rolling" in Process {
         /// How long each is down.
         down_ms: Ms,

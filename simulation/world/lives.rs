@@ -37,6 +37,8 @@ pub(super) struct Machinery {
     stop: Option<oneshot::Sender<oneshot::Sender<()>>>,
     /// Why its last life ended, if it ended by itself.
     failure: Option<String>,
+    /// The newest feature level that its next life understands.
+    level: u32,
 }
 
 impl World {
@@ -44,9 +46,34 @@ impl World {
         let disk = MemoryDisk::new();
         disk.set_sync_time(self.plan().sync_time);
         self.machine(Machine::Server(id), format!("server {id}"), ip(id));
-        let server = Machinery { disk, life: 0, up: false, paused: false, join, stop: None, failure: None };
+        // New machines get the newest version.
+        let level = self.newest_level();
+        let server = Machinery { disk, life: 0, up: false, paused: false, join, stop: None, failure: None, level };
         self.inner().servers.insert(id, server);
         self.boot(id);
+    }
+
+    /// The newest feature level that any server understands, or will after its next start. It is 0 until the first rolling change of
+    /// versions.
+    #[must_use]
+    pub fn newest_level(&self) -> u32 {
+        self.inner().servers.values().map(|server| server.level).max().unwrap_or_default()
+    }
+
+    /// Whether a rolling change of versions has not reached all servers.
+    #[must_use]
+    pub fn levels_differ(&self) -> bool {
+        let newest = self.newest_level();
+        let inner = self.inner();
+        let mut there = inner.servers.iter().filter(|(id, _)| !inner.gone.contains(*id));
+        there.any(|(_, server)| server.level < newest)
+    }
+
+    /// From its next start on this server is of a version that understands this level.
+    pub fn upgrade(&self, id: u64, level: u32) {
+        if let Some(server) = self.inner().servers.get_mut(&id) {
+            server.level = server.level.max(level);
+        }
     }
 
     /// A fresh machine, whose server waits to be added to the cluster. Its id.
@@ -136,6 +163,7 @@ impl World {
             server.stop = Some(stop);
             (node, server.life, self.settings(id, server), stopped)
         };
+        self.recorder().level(id, settings.level);
         if life > 1 {
             self.shared.handle.restart(node);
         }
@@ -250,6 +278,7 @@ impl World {
         settings.election_timeout_ms_max = plan.election_timeout_ms_max;
         settings.snapshot_entries = plan.snapshot_entries;
         settings.keep_entries = plan.keep_entries;
+        settings.level = server.level;
         settings
     }
 }

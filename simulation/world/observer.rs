@@ -77,6 +77,7 @@ fn entry(outcome: &Outcome, renewed: Vec<u64>) -> Entry {
         ended: grants(&outcome.ended),
         claimed: outcome.replies.iter().filter_map(claimed).collect(),
         renewed,
+        level: outcome.level,
     }
 }
 

@@ -97,6 +97,8 @@ fn member_object(member: &MemberStatus) -> Object {
         .field("version", member.version.as_str())
         .field("uptime_ms", u64::try_from(member.uptime.as_millis()).unwrap_or(u64::MAX))
         .field("state_hash", format!("{:016x}", member.state_hash))
+        .field("level", member.level)
+        .field("cluster_level", member.cluster_level)
 }
 
 /// How many members answer.

@@ -268,6 +268,8 @@ fn member_status(status: v1::MemberStatus) -> MemberStatus {
         version: status.version,
         uptime: Duration::from_millis(status.uptime_ms),
         state_hash: status.state_hash,
+        level: status.level,
+        cluster_level: status.cluster_level,
     }
 }
 

@@ -365,4 +365,8 @@ pub struct MemberStatus {
     pub uptime: Duration,
     /// Running hash of its state at `applied_index`.
     pub state_hash: u64,
+    /// The newest feature level that this member understands.
+    pub level: u32,
+    /// The feature level that the cluster uses, by what this member has applied.
+    pub cluster_level: u32,
 }

@@ -166,6 +166,7 @@ impl Query for Stats {
             queues: state.queues.len() as u64,
             bytes: state.keyspace.bytes,
             hash: state.hash,
+            level: state.level,
         })
     }
 }

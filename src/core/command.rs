@@ -117,6 +117,11 @@ pub enum Command {
         /// The new value.
         value: Bytes,
     },
+    /// From now on the cluster uses what this [level](crate::levels) brought. No client asks for it.
+    RaiseLevel {
+        /// What every member understands.
+        level: u32,
+    },
 }
 
 /// Which claim of a session a release means.

@@ -98,6 +98,9 @@ fn feed_command(digest: &mut Digest, command: &Command) {
         Command::Proclaim { name, session, token, value } => {
             digest.tag(8).bytes(name).number(session.0).number(*token).bytes(value);
         }
+        Command::RaiseLevel { level } => {
+            digest.tag(9).number(u64::from(*level));
+        }
     }
 }
 

@@ -29,7 +29,7 @@
 //! its head; [`State::verify_invariants`] checks all of them.
 //!
 //! Read in this order: [`command`], [`outcome`], [`refusal`], [`query`], [`limits`]; `state`, `step`; `keyspace`,
-//! `transaction`, `range`; `sessions`, `retry`, `lifecycle`; `queues`, `claims`; `snapshot`, `restore`. What it all does is told by
+//! `transaction`, `range`; `sessions`, `retry`, `lifecycle`, [`levels`]; `queues`, `claims`; `snapshot`, `restore`. What it all does is told by
 //! example in `testscripts/`.
 
 mod answers;
@@ -38,6 +38,7 @@ mod claims;
 pub mod command;
 mod hash;
 mod keyspace;
+pub mod levels;
 mod lifecycle;
 pub mod limits;
 #[cfg(madsim)]

@@ -23,6 +23,8 @@ pub struct Outcome {
     pub queues: Vec<Bytes>,
     /// Sessions that expired.
     pub expired: Vec<SessionId>,
+    /// The level that the cluster has from now on, where it was raised.
+    pub level: Option<u32>,
 }
 
 /// A claim that was granted, or that ended.
@@ -65,6 +67,11 @@ pub enum Reply {
     Released(ClaimView),
     /// To [`crate::Command::Proclaim`].
     Proclaimed,
+    /// To [`crate::Command::RaiseLevel`].
+    LevelRaised {
+        /// The level that the cluster has: as asked for, or higher.
+        level: u32,
+    },
 }
 
 /// The answer of a transaction.

@@ -216,4 +216,6 @@ pub struct StatsAnswer {
     pub bytes: u64,
     /// Running hash over everything applied.
     pub hash: u64,
+    /// The cluster's [level](crate::levels).
+    pub level: u32,
 }

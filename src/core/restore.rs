@@ -84,7 +84,7 @@ impl Restoring {
     }
 
     fn header(&mut self, header: &Header) -> Result<(), String> {
-        let Header { format, revision, compacted, clock_ms, sequential, hash } = *header;
+        let Header { format, revision, compacted, clock_ms, sequential, hash, level } = *header;
         if format != FORMAT {
             return Err(format!("its format is {format}, and {FORMAT} is the one known here"));
         }
@@ -92,7 +92,7 @@ impl Restoring {
             return Err(format!("revision {revision} is out of range"));
         }
         let keyspace = Keyspace::at(revision, compacted);
-        self.state = State { clock_ms, sequential, hash, keyspace, ..State::default() };
+        self.state = State { clock_ms, sequential, hash, level, keyspace, ..State::default() };
         Ok(())
     }
 

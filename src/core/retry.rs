@@ -179,7 +179,11 @@ fn reply_bytes(reply: &Reply) -> usize {
             Reply::Txn(reply) => reply.results.iter().map(op_bytes).sum(),
             Reply::SessionsRenewed(ttls) => ttls.len() * 16,
             Reply::Claimed(view) | Reply::Released(view) => claim_bytes(view),
-            Reply::Compacted | Reply::SessionOpened { .. } | Reply::SessionClosed { .. } | Reply::Proclaimed => 0,
+            Reply::Compacted
+            | Reply::SessionOpened { .. }
+            | Reply::SessionClosed { .. }
+            | Reply::Proclaimed
+            | Reply::LevelRaised { .. } => 0,
         }
 }
 

@@ -53,6 +53,8 @@ pub struct Header {
     pub sequential: u64,
     /// Running hash over everything applied.
     pub hash: u64,
+    /// The cluster's [level](crate::levels).
+    pub level: u32,
 }
 
 /// One version of one key, tombstones included.
@@ -146,6 +148,7 @@ impl State {
             clock_ms: self.clock_ms,
             sequential: self.sequential,
             hash: self.hash,
+            level: self.level,
         });
         let versions =
             self.keyspace.base().chain(self.keyspace.later()).map(|version| Record::Version(version.clone()));

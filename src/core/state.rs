@@ -2,7 +2,7 @@
 //!
 //! Invariants beyond those of its parts:
 //!
-//! - The clock never goes back.
+//! - The clock and the level never go back.
 //! - Every live key that is a claim stands in its name's queue under its token, and the reverse.
 //! - Every key that is bound to a session is among that session's keys, and the reverse.
 
@@ -24,6 +24,8 @@ pub struct State {
     pub(crate) sequential: u64,
     /// Running hash over everything applied.
     pub(crate) hash: u64,
+    /// See [`crate::levels`].
+    pub(crate) level: u32,
     pub(crate) keyspace: Keyspace,
     pub(crate) sessions: Sessions,
     pub(crate) queues: Queues,

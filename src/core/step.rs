@@ -22,7 +22,7 @@ use crate::state::State;
 pub(crate) struct Step<'a> {
     pub state: &'a mut State,
     pub wall_ms: u64,
-    outcome: Outcome,
+    pub outcome: Outcome,
     /// Queues whose owners or whose owners' values changed.
     queues: BTreeSet<Bytes>,
     pub digest: Digest,
@@ -113,6 +113,7 @@ impl<'a> Step<'a> {
             Command::Release { name, session, which } => self.release(name, *session, which),
             Command::ForceRelease { name, token } => self.force_release(name, *token),
             Command::Proclaim { name, session, token, value } => self.proclaim(name, *session, *token, value),
+            Command::RaiseLevel { level } => Ok(self.raise_level(*level)),
         }
     }
 

@@ -39,6 +39,8 @@ pub fn account(node: &Node, replica: &Replica, started: Instant) -> v1::MemberSt
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         state_hash: stats.hash,
+        level: node.level(),
+        cluster_level: stats.level,
     }
 }
 

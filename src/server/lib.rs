@@ -33,6 +33,7 @@ pub mod api;
 pub mod config;
 #[cfg(not(madsim))]
 pub mod http;
+pub mod levels;
 pub mod limits;
 pub mod proposer;
 pub mod raft;

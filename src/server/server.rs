@@ -12,6 +12,7 @@ use crate::{
     account::account,
     api::{cluster::Cluster, headers::Headers, parts::Parts},
     config::Settings,
+    levels,
     limits::{DRAIN_TIMEOUT, NODE_STOP_TIMEOUT},
     proposer::{Account, Forwarded, Proposer},
     raft::{self, BootstrapError, Leadership, Node},
@@ -145,6 +146,9 @@ impl Server {
         }
         let consensus = Arc::new(node.clone());
         proposer.start(consensus.clone());
+        if settings.level > 0 {
+            tokio::spawn(levels::run(node.clone(), replica.clone(), proposer.clone(), stopping.clone()));
+        }
 
         let headers = Headers::new(settings.cluster_id(), settings.node_id, consensus, replica.clone());
         let parts =

@@ -54,6 +54,9 @@ pub struct Settings {
     pub snapshot_bytes: u64,
     /// Entries kept before a snapshot.
     pub keep_entries: u64,
+    /// The newest [feature level](ringfence_core::levels) that this member understands. No key of the configuration: it comes with
+    /// the version.
+    pub level: u32,
     /// Form of the logs.
     pub log_format: LogFormat,
     /// What is logged: a level or directives.
@@ -94,6 +97,7 @@ impl Settings {
             snapshot_entries: raft.snapshot_entries,
             snapshot_bytes: raft.snapshot_bytes,
             keep_entries: raft.keep_entries,
+            level: raft.level,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -276,6 +280,7 @@ impl Settings {
         raft.snapshot_entries = self.snapshot_entries;
         raft.snapshot_bytes = self.snapshot_bytes;
         raft.keep_entries = self.keep_entries;
+        raft.level = self.level;
         raft
     }
 

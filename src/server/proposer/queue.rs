@@ -96,7 +96,7 @@ pub fn weight(request: &Request) -> usize {
         Command::Claim(claim) => claim.name.len() + claim.suffix.len() + claim.value.len(),
         Command::Release { name, .. } | Command::ForceRelease { name, .. } => name.len(),
         Command::Proclaim { name, value, .. } => name.len() + value.len(),
-        Command::Compact { .. } | Command::CloseSession { .. } => 0,
+        Command::Compact { .. } | Command::CloseSession { .. } | Command::RaiseLevel { .. } => 0,
     };
     FIXED + command
 }

@@ -92,7 +92,8 @@ impl Node {
             snapshots: disk.snapshots.clone(),
             reply_timeout: Duration::from_millis(settings.election_timeout_ms_max * 2).max(Duration::from_secs(1)),
         };
-        let machine = StateMachine::new(replica, disk.snapshots.clone(), disk.log.clone(), growth.clone());
+        let machine =
+            StateMachine::new(replica, disk.snapshots.clone(), disk.log.clone(), growth.clone(), settings.level);
         let raft = Raft::new(settings.id, Arc::new(config), network, disk.log.clone(), machine).await;
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
         let stopping = Stopping::new();
@@ -287,6 +288,11 @@ impl Node {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// The newest feature level that this node understands.
+    pub fn level(&self) -> u32 {
+        self.inner.settings.level
     }
 
     /// Figures about this node, for people. Who leads is more cautious here than in [`Node::leadership`]: a leader that no majority has

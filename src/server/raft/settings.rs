@@ -42,6 +42,8 @@ pub struct NodeSettings {
     pub snapshot_bytes: u64,
     /// So many entries before a snapshot stay in the log, for members that lag a little.
     pub keep_entries: u64,
+    /// The newest [feature level](ringfence_core::levels) that this node understands.
+    pub level: u32,
     /// The longest that a proposal, a read index or a change of members waits for a quorum.
     pub quorum_timeout: Duration,
     /// The longest that [`super::Node::stop`] tries to hand leadership over.
@@ -65,6 +67,7 @@ impl NodeSettings {
             snapshot_entries: 100_000,
             snapshot_bytes: 64 << 20,
             keep_entries: 10_000,
+            level: ringfence_core::levels::LEVEL_NEWEST,
             quorum_timeout: Duration::from_secs(5),
             handover_timeout: Duration::from_secs(1),
         }

@@ -11,7 +11,7 @@ use openraft::{
     storage::{EntryResponder, RaftStateMachine},
     type_config::alias::SnapshotOf,
 };
-use ringfence_core::State;
+use ringfence_core::{State, query::Stats};
 
 use super::{
     log_store::LogStore,
@@ -33,12 +33,25 @@ pub struct StateMachine {
     growth: Arc<Growth>,
     last_applied: Option<LogId>,
     membership: StoredMembership,
+    /// The newest feature level that this node understands.
+    level: u32,
 }
 
 impl StateMachine {
     /// With nothing applied.
-    pub fn new(replica: Arc<Replica>, snapshots: Snapshots, log: LogStore, growth: Arc<Growth>) -> Self {
-        Self { replica, snapshots, log, growth, last_applied: None, membership: StoredMembership::default() }
+    pub fn new(replica: Arc<Replica>, snapshots: Snapshots, log: LogStore, growth: Arc<Growth>, level: u32) -> Self {
+        Self { replica, snapshots, log, growth, last_applied: None, membership: StoredMembership::default(), level }
+    }
+
+    /// A node that doesn't understand what the cluster uses can't follow: it would come to another state.
+    fn understands(&self, level: u32) -> io::Result<()> {
+        if level <= self.level {
+            return Ok(());
+        }
+        let own = self.level;
+        Err(io::Error::other(format!(
+            "the cluster uses feature level {level}, and this version understands {own}: install the version that the other members have"
+        )))
     }
 }
 
@@ -79,6 +92,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 }
             };
             self.last_applied = Some(entry.log_id);
+            outcome.level.map_or(Ok(()), |level| self.understands(level))?;
             if let Some(responder) = responder {
                 responder.send(Applied { replies: outcome.replies });
             }
@@ -100,6 +114,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, file: SnapshotFile) -> Result<(), io::Error> {
         let (snapshots, installed) = (self.snapshots.clone(), meta.clone());
         let state = runtime::blocking(move || snapshots.install(&installed, file)).await??;
+        self.understands(state.read(&Stats).map_or(0, |stats| stats.level))?;
         #[cfg(madsim)]
         self.log.file_written().await;
         #[cfg(madsim)]

@@ -189,6 +189,7 @@ fn command(name: &str, args: &mut Words<'_>) -> Parsed<Command> {
             Command::RenewSessions { ids: ids?.into_iter().map(SessionId).collect() }
         }
         "close" => Command::CloseSession { id: SessionId(number(args)?) },
+        "raise-level" => Command::RaiseLevel { level: u32::try_from(number(args)?)? },
         "claim" => Command::Claim(claim(args, false)?),
         "try" => Command::Claim(claim(args, true)?),
         "release" => release(args)?,

@@ -74,6 +74,7 @@ fn reply_lines(out: &mut String, command: &Command, reply: &Reply) {
         Reply::Claimed(view) => line(out, &claim(view)),
         Reply::Released(view) => line(out, &format!("released {}", claim(view))),
         Reply::Proclaimed => line(out, "proclaimed"),
+        Reply::LevelRaised { level } => line(out, &format!("the level is {level}")),
     }
 }
 

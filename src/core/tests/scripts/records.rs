@@ -15,8 +15,8 @@ pub fn records(records: &[Record]) -> String {
 fn record_line(record: &Record) -> String {
     match record {
         Record::Header(header) => format!(
-            "header: format {}, revision {}, compacted {}, clock {}, sequential {}",
-            header.format, header.revision, header.compacted, header.clock_ms, header.sequential
+            "header: format {}, revision {}, compacted {}, clock {}, sequential {}, level {}",
+            header.format, header.revision, header.compacted, header.clock_ms, header.sequential, header.level
         ),
         Record::Version(version) if version.deleted => {
             format!("version: {} deleted in {}", text(&version.key), version.mod_revision)

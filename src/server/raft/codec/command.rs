@@ -60,6 +60,7 @@ fn command_to(command: &Command) -> pb::request::Command {
             token: *token,
             value: value.clone(),
         }),
+        Command::RaiseLevel { level } => Message::RaiseLevel(pb::RaiseLevel { level: *level }),
     }
 }
 
@@ -94,6 +95,7 @@ fn command_from(message: pb::request::Command) -> Result<Command, DecodeError> {
             token: proclaim.token,
             value: own(&proclaim.value),
         },
+        Message::RaiseLevel(raise) => Command::RaiseLevel { level: raise.level },
     })
 }
 

@@ -23,6 +23,7 @@ pub fn record_to(record: &Record) -> pb::StateRecord {
             clock_ms: header.clock_ms,
             sequential: header.sequential,
             hash: header.hash,
+            level: header.level,
         }),
         Record::Version(version) => Message::Version(pb::StateVersion {
             key: version.key.clone(),
@@ -78,6 +79,7 @@ pub fn record_from(message: pb::StateRecord) -> Result<Record, DecodeError> {
             clock_ms: header.clock_ms,
             sequential: header.sequential,
             hash: header.hash,
+            level: header.level,
         }),
         Message::Version(version) => Record::Version(Version {
             key: own(&version.key),

@@ -27,6 +27,7 @@ pub(super) fn reply_to(reply: &Reply) -> pb::Reply {
         Reply::Claimed(claim) => Message::Claimed(claim_to(claim)),
         Reply::Released(claim) => Message::Released(claim_to(claim)),
         Reply::Proclaimed => Message::Proclaimed(pb::Blank {}),
+        Reply::LevelRaised { level } => Message::LevelRaised(pb::LevelRaised { level: *level }),
     };
     pb::Reply { reply: Some(reply) }
 }
@@ -48,6 +49,7 @@ pub(super) fn reply_from(message: pb::Reply) -> Result<Reply, DecodeError> {
         Message::Claimed(claim) => Reply::Claimed(claim_from(claim)?),
         Message::Released(claim) => Reply::Released(claim_from(claim)?),
         Message::Proclaimed(_) => Reply::Proclaimed,
+        Message::LevelRaised(raised) => Reply::LevelRaised { level: raised.level },
     })
 }
 
