@@ -24,6 +24,7 @@ async fn bytes_that_are_no_protocol() {
     let world = World::start(1).await;
     let mut node = world.raw(1);
     node.put("k", "v").await.unwrap();
+    world.level().await;
     let before = node.status().await.unwrap();
     let settings = b"\0\0\0\x04\0\0\0\0\0";
     let monster = b"\xff\xff\xff\x01\x05\0\0\0\x01";

@@ -53,6 +53,26 @@ async fn every_member_accounts_for_all() {
 }
 
 #[tokio::test]
+async fn the_feature_level_is_raised_when_all_members_answer() {
+    let world = World::start(3).await;
+    world.level().await;
+    for id in world.ids() {
+        let status = world.raw(id).status().await.unwrap();
+        assert!(status.level > 0 && status.cluster_level == status.level, "{status:?}");
+    }
+    // It is part of the state: it is there after a restart of all, before anybody could raise it.
+    world.kill_all().await.unwrap();
+    for id in [1, 2] {
+        world.node(id).spawn().unwrap();
+    }
+    until("the level to be back with two", async || {
+        let status = world.raw(1).status().await.map_err(|status| format!("{status:?}"))?;
+        if status.cluster_level == status.level { Ok(()) } else { Err(format!("{status:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn leadership_is_handed_over_on_request() {
     let world = World::start(3).await;
     let leader = world.leader().await;

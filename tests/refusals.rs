@@ -13,6 +13,7 @@ async fn what_is_too_large_or_malformed_is_not_even_proposed() {
     let world = World::start(1).await;
     let mut node = world.raw(1);
     node.put("k", "v").await.unwrap();
+    world.level().await;
     let before = node.status().await.unwrap();
 
     let long_key = "k".repeat(4097);

@@ -17,14 +17,17 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Looks, until the server stops.
 pub async fn run(node: Node, replica: Arc<Replica>, proposer: Proposer, stopping: Stopping) {
+    let mut seen = node.leadership();
     loop {
         tokio::select! {
             biased;
             () = stopping.wait() => return,
+            // A leader looks at once, so that a new cluster has its level from the first moment on.
+            now = node.leadership_changed(&seen) => seen = now,
             () = sleep(LOOK_EVERY) => {}
         }
         let level = replica.read(&Stats).map_or(0, |stats| stats.level);
-        if !node.leadership().is_me || level >= node.level() {
+        if !seen.is_me || level >= node.level() {
             continue;
         }
         let Some(common) = common(&node).await.filter(|common| *common > level) else { continue };

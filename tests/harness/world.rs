@@ -142,6 +142,21 @@ impl World {
         accounts
     }
 
+    /// Waits until the cluster uses all that its members understand: after that nothing comes into the log by itself, where no session
+    /// is open.
+    ///
+    /// # Panics
+    /// If it never does.
+    pub async fn level(&self) {
+        for id in self.ids() {
+            until("the feature level to be raised", async || {
+                let status = self.raw(id).status().await.map_err(|status| format!("{status:?}"))?;
+                if status.cluster_level == status.level { Ok(()) } else { Err(format!("{status:?}")) }
+            })
+            .await;
+        }
+    }
+
     /// What one member says of its state.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
+use ringfence_core::{levels::LEVEL_NEWEST, query::Stats};
 use ringfence_proto::{
     ERROR_DOMAIN,
     v1::{
@@ -21,16 +22,20 @@ fn free() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
-/// Starts a server. Whoever takes a free port first has it, so that others are tried.
-async fn start(directory: &TempDir) -> (Server, Channel) {
-    let server = loop {
+/// Starts a server of the version that understands this level. Whoever takes a free port first has it, so that others are tried.
+async fn start_version(directory: &TempDir, level: u32) -> Result<Server, StartError> {
+    loop {
         let data = DataPlace::Directory(directory.path().join("data"));
-        match Server::start(Settings::new("smoke", 1, free(), free(), data)).await {
-            Ok(server) => break server,
+        let settings = Settings { level, ..Settings::new("smoke", 1, free(), free(), data) };
+        match Server::start(settings).await {
             Err(StartError::Listen { .. } | StartError::Node(raft::StartError::Listen { .. })) => {}
-            Err(error) => panic!("{error}"),
+            started => return started,
         }
-    };
+    }
+}
+
+async fn start(directory: &TempDir) -> (Server, Channel) {
+    let server = start_version(directory, LEVEL_NEWEST).await.unwrap_or_else(|error| panic!("{error}"));
     assert!(server.ready().await.is_me);
     let channel = Channel::from_shared(format!("http://{}", server.address())).unwrap().connect().await.unwrap();
     (server, channel)
@@ -86,6 +91,26 @@ async fn keys_are_written_read_and_kept_over_a_restart() {
     let read = KvClient::new(channel).range(get("a")).await.unwrap().into_inner();
     assert_eq!((read.kvs[0].value.as_ref(), read.header.unwrap().revision), (&b"2"[..], 4));
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_version_that_understands_less_than_the_cluster_uses_does_not_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (server, channel) = start(&directory).await;
+    let level = || server.replica().read(&Stats).unwrap().level;
+    while level() < LEVEL_NEWEST {
+        // Whatever raises it comes into the log before one of these.
+        KvClient::new(channel.clone()).put(put("a", "1")).await.unwrap();
+    }
+    server.stop().await;
+    drop((server, channel));
+
+    let message = match start_version(&directory, LEVEL_NEWEST - 1).await {
+        Err(error) => error.to_string(),
+        Ok(server) => server.failed().await,
+    };
+    let expected = format!("uses feature level {LEVEL_NEWEST}, and this version understands {}", LEVEL_NEWEST - 1);
+    assert!(message.contains(&expected), "{message}");
 }
 
 #[tokio::test]

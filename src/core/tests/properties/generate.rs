@@ -134,6 +134,7 @@ pub fn command() -> impl Strategy<Value = Command> {
         4 => (session(), ttl_ms).prop_map(|(id, ttl_ms)| Command::OpenSession { id, ttl_ms, owner: "app".to_owned() }),
         3 => vec(session(), 0..4).prop_map(|ids| Command::RenewSessions { ids }),
         1 => session().prop_map(|id| Command::CloseSession { id }),
+        1 => (0..4_u32).prop_map(|level| Command::RaiseLevel { level }),
         6 => claim(),
         3 => release(),
         1 => (name(), number(20)).prop_map(|(name, token)| Command::ForceRelease { name, token }),

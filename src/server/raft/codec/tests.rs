@@ -181,6 +181,7 @@ fn records_come_back() {
             clock_ms: 4,
             sequential: 5,
             hash: u64::MAX,
+            level: 2,
         }),
         Record::Session(snapshot::Session {
             id: SessionId(1),
