@@ -18,6 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("src/server", &["core", "proto", "probes"]),
     ("cluster", &["server", "proto"]),
     ("tests", &["cluster", "client", "cli", "proto"]),
+    ("tests/power", &["server", "core"]),
     ("simulation", &["server", "client", "core", "proto", "probes"]),
     ("simulation/probes", &[]),
 ];

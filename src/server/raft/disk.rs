@@ -12,12 +12,16 @@ use ringfence_proto::storage as pb;
 
 use super::{
     DataPlace, NodeSettings, StartError,
-    engine::{LogEngine, Mark, Write, sled::SledEngine},
+    engine::{
+        LogEngine, Mark, Write,
+        rules::{Rule, kept},
+        sled::SledEngine,
+    },
     failure::Failure,
     log_store::{LogStore, record},
     snapshots::{
         Snapshots,
-        files::{Files, RealFiles},
+        files::{Files, RealFiles, sync_parent},
     },
     upkeep::Growth,
 };
@@ -47,7 +51,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
     let at = |error| start_error(&path, error);
     let (engine, files, lock): (Arc<dyn LogEngine>, Arc<dyn Files>, _) = match &settings.data {
         DataPlace::Directory(path) => {
-            fs::create_dir_all(path).map_err(at)?;
+            make_directory(path).map_err(at)?;
             let lock = lock(path)?;
             let engine = SledEngine::open(&path.join("log")).map_err(at)?;
             let files = RealFiles::open(&path.join("snapshots")).map_err(at)?;
@@ -70,6 +74,32 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
         tracing::warn!(%refused, "a snapshot is refused; the one before it and the log after that are used");
     }
     Ok(Disk { log, snapshots, lock })
+}
+
+/// Makes the data directory if it isn't there, and makes its name durable: otherwise a power cut could take it away with everything
+/// that was ever synced in it.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
+    fs::create_dir_all(path)?;
+    if !kept(Rule::DirectorySynced) {
+        return Ok(());
+    }
+    for made in &missing {
+        sync_parent(made)?;
+    }
+    if missing.is_empty() {
+        // An earlier start may have been killed between the two. Whoever made the directory for us may have put it where we can't
+        // read, or where nothing can be written; then its name is that one's business.
+        use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem};
+        match sync_parent(path) {
+            Err(error) if !matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn lock(directory: &Path) -> Result<File, StartError> {

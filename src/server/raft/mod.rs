@@ -7,7 +7,7 @@
 
 mod admin;
 pub mod codec;
-mod disk;
+pub mod disk;
 pub mod engine;
 mod errors;
 mod failure;
@@ -23,16 +23,20 @@ mod runtime;
 mod settings;
 mod snapshots;
 mod state_machine;
-mod types;
+pub mod types;
 mod upkeep;
 mod views;
 mod watch;
 
 pub use engine::memory::MemoryDisk;
 pub use errors::{AdminError, BootstrapError, ForwardError, ProposeError, ReadIndexError, StartError};
+pub use failure::Failure;
 pub use forwards::Forwards;
+pub use log_store::LogStore;
 pub use node::Node;
 pub use settings::{DataPlace, NodeSettings};
+pub use snapshots::Snapshots;
+pub use upkeep::Growth;
 pub use views::{Admin, AdminDone, Leadership, Member, NodeStatus, Proposed};
 
 #[cfg(all(test, not(madsim)))]

@@ -8,6 +8,7 @@ use std::{io, ops::Range};
 use bytes::Bytes;
 
 pub mod memory;
+pub mod rules;
 pub mod sled;
 mod witness;
 

@@ -30,7 +30,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 
-use super::{LogEngine, Mark, Write, witness::Witness};
+use super::{
+    LogEngine, Mark, Write,
+    rules::{Rule, kept},
+    witness::Witness,
+};
+use crate::raft::snapshots::files::sync_parent;
 
 /// Rule 3.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -72,10 +77,12 @@ impl SledEngine {
     /// # Errors
     /// If the directory can't be used, or sled finds damage.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if !path.exists() {
+        if kept(Rule::MadeAside) && !path.exists() {
             create(path)?;
         }
-        remove_half_written(path)?;
+        if kept(Rule::LeftoversDeleted) && path.exists() {
+            remove_half_written(path)?;
+        }
         let db = open_patiently(path)?;
         let marks = db.open_tree("marks")?;
         let syncs = marks.get(SYNCS)?.and_then(|number| number.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
@@ -91,7 +98,9 @@ impl SledEngine {
             db,
         };
         engine.db.flush()?;
-        sync_all(path)?;
+        if kept(Rule::OpenSynced) {
+            sync_all(path)?;
+        }
         engine.drop_incomplete_tail()?;
         Ok(engine)
     }
@@ -111,7 +120,8 @@ impl SledEngine {
     /// Rule 5: counts what the next change may write, and syncs first if that would be too much.
     fn count(&self, bytes: usize) -> io::Result<()> {
         let cost = bytes + REWRITE_BYTES;
-        if self.unsynced.fetch_add(cost, Ordering::AcqRel) + cost >= UNSYNCED_BYTES_MAX {
+        let unsynced = self.unsynced.fetch_add(cost, Ordering::AcqRel) + cost;
+        if unsynced >= UNSYNCED_BYTES_MAX && kept(Rule::Bounded) {
             self.sync()?;
             self.unsynced.store(cost, Ordering::Release);
         }
@@ -126,13 +136,14 @@ impl SledEngine {
 
     fn append(&self, index: u64, record: &[u8]) -> io::Result<()> {
         let length = u32::try_from(record.len()).map_err(|_| io::Error::other("a record passes 4 GiB"))?;
-        let first = record.len().min(CHUNK_BYTES - LENGTH_BYTES);
+        let chunk_bytes = if kept(Rule::Chunks) { CHUNK_BYTES } else { usize::MAX };
+        let first = record.len().min(chunk_bytes - LENGTH_BYTES);
         let (head, tail) = record.split_at(first);
         let mut value = Vec::with_capacity(LENGTH_BYTES + head.len());
         value.extend_from_slice(&length.to_be_bytes());
         value.extend_from_slice(head);
         self.insert(&self.log, &key(index, 0), value)?;
-        for (chunk, number) in tail.chunks(CHUNK_BYTES).zip(1..) {
+        for (chunk, number) in tail.chunks(chunk_bytes).zip(1..) {
             self.insert(&self.log, &key(index, number), chunk.to_vec())?;
         }
         Ok(())
@@ -190,7 +201,9 @@ impl LogEngine for SledEngine {
         self.marks.insert(SYNCS, &number.to_be_bytes())?;
         // Rule 4.
         self.db.flush()?;
-        self.file.sync_data()?;
+        if kept(Rule::RealSync) {
+            self.file.sync_data()?;
+        }
         self.unsynced.store(0, Ordering::Release);
         self.syncs.store(number, Ordering::Release);
         self.witness.note(number)
@@ -305,7 +318,7 @@ fn config(path: &Path) -> sled::Config {
         .segment_size(SEGMENT_BYTES)
         .cache_capacity(CACHE_BYTES)
         .mode(sled::Mode::HighThroughput)
-        .flush_every_ms(None)
+        .flush_every_ms(if kept(Rule::NoFlusher) { None } else { Some(1) })
 }
 
 /// Rule 1.
@@ -334,13 +347,6 @@ fn sync_all(path: &Path) -> io::Result<()> {
     }
     File::open(path)?.sync_all()?;
     sync_parent(path)
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
 }
 
 /// Rule 2.

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::raft::{
-    engine::{LogEngine, Mark, Write},
+    engine::{
+        LogEngine, Mark, Write,
+        rules::{Rule, kept},
+    },
     failure::Failure,
     types::Flushed,
 };
@@ -205,6 +208,9 @@ impl Worker {
                 waiters.push(Waiter::Other(done));
             }
             Job::Purge { upto, value, done } => {
+                if !kept(Rule::MarkBeforeRemoval) {
+                    writes.push(Write::Remove { indexes: self.removing.end..upto.saturating_add(1) });
+                }
                 writes.push(Write::Mark { mark: Mark::Purged, value });
                 self.removing.end = self.removing.end.max(upto.saturating_add(1));
                 waiters.push(Waiter::Other(done));

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::raft::engine::rules::{Rule, kept};
+
 /// A file that is being written.
 pub trait FileWriter: Write + Send {
     /// Returns when everything written is on the disk.
@@ -48,6 +50,17 @@ pub trait Files: Send + Sync + 'static {
     fn remove(&self, name: &str) -> io::Result<()>;
 }
 
+/// Makes the name of a file or a directory durable, by a sync of the directory that it is in.
+///
+/// # Errors
+/// If that can't be opened or synced.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
 /// A directory of the operating system.
 #[derive(Debug)]
 pub struct RealFiles {
@@ -61,9 +74,7 @@ impl RealFiles {
     /// If it can't be made.
     pub fn open(directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
-        if let Some(parent) = directory.parent() {
-            File::open(parent)?.sync_all()?;
-        }
+        sync_parent(directory)?;
         Ok(Self { directory: directory.to_owned() })
     }
 }
@@ -97,6 +108,9 @@ impl Files for RealFiles {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.directory.join(from), self.directory.join(to))?;
+        if !kept(Rule::SnapshotNameSynced) {
+            return Ok(());
+        }
         File::open(&self.directory)?.sync_all()
     }
 

@@ -20,7 +20,10 @@ pub mod format;
 
 use files::{FileWriter, Files};
 
-use super::types::{LogId, SnapshotMeta};
+use super::{
+    engine::rules::{Rule, kept},
+    types::{LogId, SnapshotMeta},
+};
 
 /// Files that are kept.
 const KEEP: usize = 2;
@@ -262,7 +265,11 @@ impl Unfinished {
     }
 
     fn finish(&mut self, meta: &SnapshotMeta) -> io::Result<String> {
-        self.out.out.sync()?;
+        if kept(Rule::SnapshotSynced) {
+            self.out.out.sync()?;
+        } else {
+            io::Write::flush(&mut self.out)?;
+        }
         let name = name(meta.last_log_id.as_ref());
         self.snapshots.inner.files.rename(&self.name, &name)?;
         self.finished = true;
