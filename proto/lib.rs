@@ -1,8 +1,14 @@
 //! The protobuf packages of Ringfence, compiled.
 //!
-//! [`v1`] is what clients speak. [`storage`] is what stands on disk, and [`peer`] what members say to each other.
-#![allow(missing_docs, clippy::all, reason = "generated; the documentation is in the .proto files")]
+//! [`v1`] is what clients speak. [`storage`] is what stands on disk, and [`peer`] what members say to each other. Whoever
+//! turns the feature `files` on gets the frames that snapshots and backups stand in, and the reading of a backup.
 
+#[cfg(feature = "files")]
+pub mod backup;
+#[cfg(feature = "files")]
+pub mod frames;
+
+#[allow(missing_docs, clippy::all, reason = "generated; the documentation is in the .proto files")]
 mod ringfence {
     pub mod v1 {
         tonic::include_proto!("ringfence.v1");

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::endpoints::{self, Endpoints};
 
+pub mod backup;
 pub mod cluster;
 pub mod elect;
 pub mod kv;
@@ -81,6 +82,8 @@ pub enum Command {
     /// The members of the cluster: status, members, add, promote, remove, transfer-leader.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Write a backup of the whole state into a file, or look into one.
+    Backup(backup::BackupArgs),
     /// Print a completion script for a shell.
     #[command(after_help = "\
 Examples:

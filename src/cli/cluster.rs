@@ -5,7 +5,7 @@ use ringfence_client::{ClusterStatus, Member, MemberStatus, Members};
 use crate::args::cluster::ClusterCommand;
 use crate::context::{Context, Done};
 use crate::exit;
-use crate::output::{Object, Table, aligned, duration, escape};
+use crate::output::{Object, Table, aligned, duration, escape, size};
 
 /// Does one of the commands.
 pub async fn run(context: &Context, command: ClusterCommand) -> Done {
@@ -150,29 +150,4 @@ fn member_row(member: &MemberStatus, leader: Option<u64>) -> Vec<String> {
         member.version.clone(),
         uptime,
     ]
-}
-
-/// Bytes for people: `512B`, `1.5MiB`.
-fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return if unit == "B" { format!("{bytes}B") } else { format!("{value:.1}{unit}") };
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1}TiB")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_read_well() {
-        assert_eq!(size(0), "0B");
-        assert_eq!(size(1023), "1023B");
-        assert_eq!(size(1536 * 1024), "1.5MiB");
-        assert_eq!(size(5 << 40), "5.0TiB");
-    }
 }

@@ -6,7 +6,8 @@ pub const DONE: u8 = 0;
 pub const REFUSED: u8 = 1;
 /// The command line, or what was read from standard input, is wrong.
 pub const USAGE: u8 = 2;
-/// The answer is no: the key, session, member or leader asked for isn't there, or a comparison doesn't hold.
+/// The answer is no: the key, session, member or leader asked for isn't there, a comparison doesn't hold, a backup is
+/// damaged.
 pub const NO: u8 = 3;
 /// No member answered in time, or the cluster has no leader.
 pub const UNAVAILABLE: u8 = 69;
@@ -32,7 +33,7 @@ pub const TABLE: &[(&str, &str)] = &[
     ("0", "done (for `run`: the command ended with 0)"),
     ("1", "refused: the cluster understood the request and will not do it; the message says why"),
     ("2", "usage: the command line or the input is wrong"),
-    ("3", "no: what was asked for is absent, or a comparison (--if, --holds) doesn't hold"),
+    ("3", "no: what was asked for is absent, a comparison (--if, --holds) doesn't hold, or a backup is damaged"),
     ("69", "unavailable: no member answered within --timeout, or the cluster has no leader"),
     ("70", "internal: an answer that makes no sense"),
     ("71", "input/output: a file, standard input or standard output failed"),

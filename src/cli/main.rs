@@ -1,7 +1,8 @@
 //! `ringfence`: coordination from the shell.
 //!
 //! The way of a command: `args` reads the command line into a tree of types, one file for each noun; `main` makes a
-//! client (`context`) and hands both to the noun's module (`kv`, `kv_list`, `watch`, `lock`, `elect`, `session`, `cluster`).
+//! client (`context`) and hands both to the noun's module (`kv`, `kv_list`, `watch`, `lock`, `elect`, `session`, `cluster`,
+//! `backup`).
 //! That makes calls of the client and prints through `output`, in the shapes of `shapes`. What fails is a `failure`: one line, a next
 //! step (of errors of the cluster in `next_step`), and one of the codes in `exit`.
 //!
@@ -11,6 +12,7 @@
 //! Transactions are read by `txn_syntax` from arguments and by `txn_json` from JSON.
 
 mod args;
+mod backup;
 mod become_command;
 mod cluster;
 mod context;
@@ -96,6 +98,7 @@ async fn command(context: &Context, command: Command) -> Done {
         Command::Elect(command) => elect::run(context, command).await,
         Command::Session(command) => session::run(context, command).await,
         Command::Cluster(command) => cluster::run(context, command).await,
+        Command::Backup(args) => backup::run(context, args).await,
         // These need no cluster and were done before.
         Command::Completions { .. } | Command::ExitCodes => Ok(exit::DONE),
     }

@@ -35,6 +35,8 @@ pub fn next_step(error: &Error) -> &'static str {
 /// The next step after a refusal, by the reason that the protocol lists; `None` for one that it doesn't.
 fn after_refusal(reason: &str) -> Option<&'static str> {
     Some(match reason {
+        "BACKUPS_RUNNING" => "wait until one is done, or name another member with --endpoints",
+        "BACKUP_TOO_SLOW" => "write the file to a faster disk, or nearer to the member",
         "DUPLICATE_KEY" => "write each key once in a list of operations",
         "INVALID_ADDRESS" => "write HOST:PORT, as members and clients can reach it, for example 10.0.0.4:7601",
         "INVALID_ARGUMENT" => "`ringfence help NOUN VERB` shows what is acceptable",

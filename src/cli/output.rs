@@ -91,6 +91,15 @@ impl Output {
             note(message);
         }
     }
+
+    /// The same on one line that is written over each time; empty: nothing is left of it.
+    pub fn progress_line(self, message: &str) {
+        if !self.json && std::io::stderr().is_terminal() {
+            let mut err = std::io::stderr().lock();
+            // To the beginning of the line, and clear it.
+            let _ = write!(err, "\r\x1b[K{message}").and_then(|()| err.flush());
+        }
+    }
 }
 
 /// Waits until nobody reads standard output any more: `ringfence watch | head -1` shall end when `head` has, and not with
@@ -214,6 +223,18 @@ pub fn duration(ms: u64) -> String {
     humantime::format_duration(std::time::Duration::from_millis(ms)).to_string()
 }
 
+/// Bytes for people: `512B`, `1.5MiB`.
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{bytes}B") } else { format!("{value:.1}{unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1}TiB")
+}
+
 /// Bytes for a terminal: printable text stays; control characters, backslashes and what isn't UTF-8 are written as the
 /// escapes that `kv txn` reads inside quotes.
 pub fn escape(bytes: &[u8]) -> String {
@@ -260,6 +281,14 @@ mod tests {
     fn wide_letters_are_counted_by_columns() {
         let rows = [vec!["größe".to_owned(), "1".to_owned()]];
         assert_eq!(aligned(&["KEY", "REV"], rows.into_iter()), "KEY    REV\ngröße  1\n");
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        assert_eq!(size(0), "0B");
+        assert_eq!(size(1023), "1023B");
+        assert_eq!(size(1536 * 1024), "1.5MiB");
+        assert_eq!(size(5 << 40), "5.0TiB");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use ringfence_proto::v1;
 use ringfence_proto::v1::cluster_client::ClusterClient;
 
+use crate::backup::Backup;
 use crate::client::Client;
 use crate::convert::{cluster_status, members};
 use crate::core::Safety;
@@ -97,6 +98,15 @@ impl Cluster {
             .core()
             .call(plan, request, |channel, request| async move { ClusterClient::new(channel).remove(request).await });
         Ok(self.learnt(answer.await?.body))
+    }
+
+    /// The whole state at one revision, with all that was acknowledged before this call, as the bytes of a file. Any member
+    /// gives it and goes on meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable); refusal `BACKUPS_RUNNING`.
+    pub async fn backup(&self) -> Result<Backup> {
+        Backup::start(&self.client).await
     }
 
     /// An account of the members is of use to later calls, too.

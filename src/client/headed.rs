@@ -46,4 +46,5 @@ headed!(
     ClusterStatusResponse,
     ClusterMembersResponse,
     ClusterTransferLeaderResponse,
+    ClusterBackupResponse,
 );

@@ -45,6 +45,7 @@
 //! leave behind (`chores`); each watcher and each observer has one (`follow`, `election`).
 
 mod backoff;
+mod backup;
 mod cell;
 mod chance;
 mod chores;
@@ -76,6 +77,9 @@ mod wait;
 mod watch;
 
 pub use backoff::RetryPolicy;
+pub use backup::Backup;
+#[cfg(feature = "backup-files")]
+pub use backup::{BackupSummary, inspect_backup};
 pub use client::{Client, ClientBuilder, LOCAL_ENDPOINTS};
 pub use cluster::Cluster;
 pub use election::{Election, Observer};

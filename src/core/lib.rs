@@ -29,10 +29,11 @@
 //! its head; [`State::verify_invariants`] checks all of them.
 //!
 //! Read in this order: [`command`], [`outcome`], [`refusal`], [`query`], [`limits`]; `state`, `step`; `keyspace`,
-//! `transaction`, `range`; `sessions`, `retry`, `lifecycle`, [`levels`]; `queues`, `claims`; `snapshot`, `restore`. What it all does is told by
+//! `transaction`, `range`; `sessions`, `retry`, `lifecycle`, [`levels`]; `queues`, `claims`; `snapshot`, `restore`, [`backup`]. What it all does is told by
 //! example in `testscripts/`.
 
 mod answers;
+pub mod backup;
 mod check;
 mod claims;
 pub mod command;

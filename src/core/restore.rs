@@ -20,7 +20,7 @@ use crate::state::State;
 pub struct Damaged(pub String);
 
 /// Revisions stay below this, so that the next one always is a number, in signed formats too.
-const REVISION_MAX: Revision = i64::MAX as u64 - (1 << 32);
+pub(crate) const REVISION_MAX: Revision = i64::MAX as u64 - (1 << 32);
 
 impl State {
     /// The state that these records say: the same hash, the same answer to every question, and the same outcomes from

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     account::account,
-    api::{cluster::Cluster, headers::Headers, parts::Parts},
+    api::{backup::Backups, cluster::Cluster, headers::Headers, parts::Parts},
     config::Settings,
     levels,
     limits::{DRAIN_TIMEOUT, NODE_STOP_TIMEOUT},
@@ -153,7 +153,8 @@ impl Server {
         let headers = Headers::new(settings.cluster_id(), settings.node_id, consensus, replica.clone());
         let parts =
             Parts::new(proposer.clone(), reader.clone(), replica.clone(), hub, headers.clone(), stopping.clone());
-        let cluster = Cluster::new(node.clone(), replica.clone(), reader, headers, started);
+        let backups = Backups::new(settings.cluster.clone(), stopping.clone());
+        let cluster = Cluster::new(node.clone(), replica.clone(), reader, headers, backups, started);
         let serving = Mutex::new(Some(listening.serve(&parts, cluster, &node)));
         Ok(Self { node, replica, proposer, stopping, address, serving, _http: http })
     }

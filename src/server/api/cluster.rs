@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesOrdered};
+use ringfence_core::query::Stats;
 use ringfence_proto::v1::{self, cluster_server};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::{
+    backup::{Backups, Chunks},
     convert_request::{Freshness, freshness},
-    errors::{Fault, admin_error, invalid, read_error},
+    errors::{Fault, admin_error, invalid, read_error, refused},
     headers::Headers,
 };
 use crate::{
@@ -34,13 +36,21 @@ pub struct Cluster {
     replica: Arc<Replica>,
     reader: Reader,
     headers: Headers,
+    backups: Backups,
     started: Instant,
 }
 
 impl Cluster {
     /// On top of these; `started` is when the server began.
-    pub fn new(node: Node, replica: Arc<Replica>, reader: Reader, headers: Headers, started: Instant) -> Self {
-        Self { node, replica, reader, headers, started }
+    pub fn new(
+        node: Node,
+        replica: Arc<Replica>,
+        reader: Reader,
+        headers: Headers,
+        backups: Backups,
+        started: Instant,
+    ) -> Self {
+        Self { node, replica, reader, headers, backups, started }
     }
 
     /// Another member's account of itself, or why there is none.
@@ -96,6 +106,17 @@ impl Cluster {
 
 #[tonic::async_trait]
 impl cluster_server::Cluster for Cluster {
+    type BackupStream = Chunks;
+
+    async fn backup(&self, _: Request<v1::ClusterBackupRequest>) -> Result<Response<Chunks>, Status> {
+        let place = self.backups.place()?;
+        self.reader.linearizable().await.map_err(read_error)?;
+        let (_, state) = self.replica.state();
+        let stats = state.read(&Stats).map_err(refused)?;
+        let header = self.headers.at(stats.revision);
+        Ok(Response::new(self.backups.begin(place, state, header)))
+    }
+
     async fn status(
         &self,
         request: Request<v1::ClusterStatusRequest>,

@@ -4,7 +4,7 @@
 //! name as the .proto files list it, [`ERROR_DOMAIN`], and what to do next in the metadata. All statuses of the service
 //! are made here, so that the list of reasons is this file.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use ringfence_core::Refusal;
 use ringfence_proto::ERROR_DOMAIN;
@@ -209,6 +209,25 @@ pub fn admin_error(error: AdminError) -> Status {
         AdminError::Unreachable(_) => fault(Code::Unavailable, "NO_LEADER").with("retry_after_ms", 100).status(),
         AdminError::Stopped => stopping(),
     }
+}
+
+/// This member gives as many backups as it does at a time.
+pub fn backups_running(limit: usize) -> Status {
+    let message = format!(
+        "{limit} backups of this member are under way, which is the limit; wait for one, or ask another member"
+    );
+    Fault::new(Code::ResourceExhausted, "BACKUPS_RUNNING", message).with("limit", limit).status()
+}
+
+/// A backup was read too slowly, and is given up.
+pub fn backup_too_slow(patience: Duration) -> Status {
+    let message = format!("no part of the backup was taken for {} s, so that it was given up", patience.as_secs());
+    Fault::new(Code::Aborted, "BACKUP_TOO_SLOW", message).status()
+}
+
+/// A backup can't be written: memory, or a bug.
+pub fn backup_failed(message: &str) -> Status {
+    Fault::new(Code::Internal, "INTERNAL", format!("the backup can't be written: {message}")).status()
 }
 
 /// A bug: the state answered something else than what was asked. Said instead of a panic.

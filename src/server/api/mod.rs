@@ -3,6 +3,7 @@
 //! A service checks and converts what it is asked, passes it down (writes to the proposer, reads to the reader, watches to the
 //! hub), and converts the answer. It holds no state of its own, and services don't talk to each other.
 
+pub mod backup;
 pub mod cluster;
 pub mod convert;
 pub mod convert_request;

@@ -27,7 +27,9 @@ use super::{
 };
 
 /// Version of the layout of the data directory.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
+/// Stands in a data directory while a backup is restored into it.
+pub const RESTORING: &str = "restoring";
 
 /// An open disk.
 pub struct Disk {
@@ -53,6 +55,9 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
         DataPlace::Directory(path) => {
             make_directory(path).map_err(at)?;
             let lock = lock(path)?;
+            if path.join(RESTORING).exists() {
+                return Err(StartError::HalfRestored { path: path.clone() });
+            }
             let engine = SledEngine::open(&path.join("log")).map_err(at)?;
             let files = RealFiles::open(&path.join("snapshots")).map_err(at)?;
             (Arc::new(engine), Arc::new(files), Some(lock))
@@ -102,7 +107,11 @@ fn make_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn lock(directory: &Path) -> Result<File, StartError> {
+/// Takes the directory for this process, until the file is closed.
+///
+/// # Errors
+/// See [`StartError`].
+pub fn lock(directory: &Path) -> Result<File, StartError> {
     let path = directory.join("lock");
     let file = File::create(&path).map_err(|error| start_error(&path, error))?;
     match file.try_lock() {

@@ -58,6 +58,12 @@ pub enum StartError {
         /// The newest that is known.
         newest: u32,
     },
+    /// A restore was cut off.
+    #[error("a restore into {path} was cut off; empty the directory, and restore the backup again", path = .path.display())]
+    HalfRestored {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Something on the disk can't be right.
     #[error(
         "{place}: {what}; the node doesn't guess on. Remove it from the cluster, move its data directory away and add it \

@@ -6,6 +6,9 @@
 //! what openraft runs on, in reality and in simulation.
 
 mod admin;
+pub mod backup;
+#[cfg(not(madsim))]
+pub mod check;
 pub mod codec;
 pub mod disk;
 pub mod engine;
@@ -19,6 +22,8 @@ mod node;
 mod one_step;
 #[cfg(madsim)]
 pub mod read_log;
+#[cfg(not(madsim))]
+pub mod restore;
 mod runtime;
 mod settings;
 mod snapshots;

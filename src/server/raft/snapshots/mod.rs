@@ -17,6 +17,7 @@ use ringfence_core::State;
 
 pub mod files;
 pub mod format;
+pub mod records;
 
 use files::{FileWriter, Files};
 
@@ -30,7 +31,7 @@ const KEEP: usize = 2;
 /// End of the names of files that don't exist yet.
 const UNFINISHED: &str = ".tmp";
 /// End of the names of snapshots.
-const SUFFIX: &str = ".snapshot";
+pub const SUFFIX: &str = ".snapshot";
 
 /// A whole snapshot in a file.
 pub struct SnapshotFile {

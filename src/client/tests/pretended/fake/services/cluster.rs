@@ -8,6 +8,12 @@ use super::{Member, not_pretended};
 
 #[tonic::async_trait]
 impl Cluster for Member {
+    type BackupStream = futures::stream::Empty<Result<v1::ClusterBackupResponse, Status>>;
+
+    async fn backup(&self, _: Request<v1::ClusterBackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        not_pretended()
+    }
+
     async fn members(
         &self,
         _: Request<v1::ClusterMembersRequest>,
