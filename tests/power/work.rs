@@ -300,7 +300,7 @@ impl Life {
             let step = next(load, &worker.promise, rng);
             life.steps.push(step.clone());
             recording.note(Note::Begun);
-            worker.take(&step).await.with_context(|| format!("{}", brief(&step)))?;
+            worker.take(&step).await.with_context(|| brief(&step))?;
             recording.note(Note::Done);
         }
         Ok((life, worker))
