@@ -210,3 +210,63 @@ impl Present for Option<(u64, u64)> {
 fn shown(value: Option<impl Display>) -> String {
     value.map_or_else(|| "nothing".to_owned(), |value| value.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn promised() -> Promise {
+        let mut promise = Promise::default();
+        promise.add(&Step::Vote(3));
+        promise.add(&Step::Append { first: 0, term: 3, sizes: vec![1; 6], sums: vec![9; 6] });
+        for step in [Step::Snapshot(1), Step::Snapshot(3), Step::Purge(1)] {
+            promise.add(&step);
+        }
+        promise
+    }
+
+    fn kept() -> Found {
+        let entries = (2..6).map(|index| (index, (3, 9))).collect();
+        Found { purged: Some((1, 3)), entries, vote: Some(3), snapshot: Some((3, true)) }
+    }
+
+    #[test]
+    fn what_was_acknowledged_and_what_was_being_done_are_right() {
+        let promise = promised();
+        promise.check(None, &kept(), false).unwrap();
+        let appending = Step::Append { first: 6, term: 3, sizes: vec![1; 2], sums: vec![8; 2] };
+        let mut found = kept();
+        promise.check(Some(&appending), &found, false).unwrap();
+        found.entries.push((6, (3, 8)));
+        promise.check(Some(&appending), &found, false).unwrap();
+        found.entries.truncate(1);
+        promise.check(Some(&Step::Truncate { from: 3 }), &found, false).unwrap();
+        found = Found { vote: Some(4), ..kept() };
+        promise.check(Some(&Step::Vote(4)), &found, false).unwrap();
+        found = Found { snapshot: Some((1, true)), ..kept() };
+        promise.check(None, &found, true).unwrap();
+    }
+
+    #[test]
+    fn every_loss_is_seen() {
+        let all = kept().entries;
+        let losses = [
+            Found { vote: None, ..kept() },
+            Found { vote: Some(4), ..kept() },
+            Found { purged: None, ..kept() },
+            Found { entries: all[..3].to_vec(), ..kept() },
+            Found { entries: all[1..].to_vec(), ..kept() },
+            Found { entries: [&all[..1], &all[2..]].concat(), ..kept() },
+            Found { entries: [&all[..], &[(6, (3, 9))]].concat(), ..kept() },
+            Found { entries: [&all[..3], &[(5, (3, 8))]].concat(), ..kept() },
+            Found { entries: Vec::new(), ..kept() },
+            Found { snapshot: None, ..kept() },
+            Found { snapshot: Some((1, true)), ..kept() },
+            Found { snapshot: Some((3, false)), ..kept() },
+        ];
+        for loss in losses {
+            assert!(promised().check(None, &loss, false).is_err(), "{loss:?}");
+        }
+        assert!(promised().check(None, &kept(), true).is_err(), "a torn snapshot was used");
+    }
+}

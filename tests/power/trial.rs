@@ -174,12 +174,17 @@ impl Cuts {
         Self { begun: places(Note::Begun), done: places(Note::Done), ops: record.ops.len() }
     }
 
-    /// While the disk is opened, right after something was acknowledged, or anywhere: each often enough.
+    /// While the disk is opened, right after something was acknowledged, in the middle of a step, or anywhere: each often enough, since a large
+    /// step may be few operations and opening is many.
     fn draw(&self, rng: &mut SmallRng) -> usize {
         let opened = self.done.first().copied().unwrap_or(self.ops);
         match rng.random_range(0..10) {
-            0..3 => rng.random_range(0..=opened),
-            3..6 if !self.done.is_empty() => self.done[rng.random_range(0..self.done.len())] + 1,
+            0..2 => rng.random_range(0..=opened),
+            2..5 if !self.done.is_empty() => self.done[rng.random_range(0..self.done.len())] + 1,
+            5..8 if !self.done.is_empty() => {
+                let step = rng.random_range(0..self.done.len());
+                rng.random_range(self.begun[step]..=self.done[step])
+            }
             _ => rng.random_range(0..=self.ops),
         }
     }

@@ -44,7 +44,7 @@ impl Load {
     fn steps(self) -> usize {
         match self {
             Self::Mixed => 60,
-            Self::Bulk => 8,
+            Self::Bulk => 2,
             Self::Large => 30,
         }
     }
@@ -52,9 +52,7 @@ impl Load {
     fn sizes(self, rng: &mut SmallRng) -> Vec<usize> {
         let (count, size): (usize, fn(&mut SmallRng) -> usize) = match self {
             Self::Mixed => (if rng.random_bool(0.5) { 1 } else { rng.random_range(2..12) }, mixed_size),
-            // Many small ones cost more than their bytes: each makes sled rewrite what lies around it.
-            Self::Bulk if rng.random() => (rng.random_range(500..1500), |rng| rng.random_range(1000..6000)),
-            Self::Bulk => (rng.random_range(16..28), |rng| rng.random_range(500_000..1_500_000)),
+            Self::Bulk => (rng.random_range(26..30), |rng| rng.random_range(900_000..1_200_000)),
             Self::Large => (rng.random_range(1..4), |rng| rng.random_range(100_000..500_000)),
         };
         (0..count).map(|_| size(rng)).collect()
@@ -75,7 +73,8 @@ pub fn next(load: Load, promise: &Promise, rng: &mut SmallRng) -> Step {
     let last = promise.last();
     let first = promise.entries.keys().next().copied();
     let covered = promise.snapshots.last().copied();
-    match rng.random_range(0..100) {
+    // All of a bulk load is batches: the few steps are large enough.
+    match if load == Load::Bulk { 100 } else { rng.random_range(0..100) } {
         0..10 => return Step::Vote(promise.vote.unwrap_or(0) + 1),
         10..25 => {
             if let (Some(first), Some(last)) = (promise.committed.map(|index| index + 1).or(first), last)
@@ -300,7 +299,7 @@ impl Life {
             let step = next(load, &worker.promise, rng);
             life.steps.push(step.clone());
             recording.note(Note::Begun);
-            worker.take(&step).await.with_context(|| format!("{}", brief(&step)))?;
+            worker.take(&step).await.with_context(|| brief(&step))?;
             recording.note(Note::Done);
         }
         Ok((life, worker))

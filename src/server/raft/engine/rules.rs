@@ -25,13 +25,11 @@ pub enum Rule {
     SnapshotSynced,
     /// A snapshot's name is synced before it counts.
     SnapshotNameSynced,
-    /// A purge waits for its snapshot, and so does its mark for the removal.
-    MarkBeforeRemoval,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::MadeAside,
         Self::LeftoversDeleted,
         Self::OpenSynced,
@@ -42,7 +40,6 @@ impl Rule {
         Self::DirectorySynced,
         Self::SnapshotSynced,
         Self::SnapshotNameSynced,
-        Self::MarkBeforeRemoval,
     ];
 
     /// Its name on a command line.
@@ -58,7 +55,6 @@ impl Rule {
             Self::DirectorySynced => "directory-synced",
             Self::SnapshotSynced => "snapshot-synced",
             Self::SnapshotNameSynced => "snapshot-name-synced",
-            Self::MarkBeforeRemoval => "mark-before-removal",
         }
     }
 }

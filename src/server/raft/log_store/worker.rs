@@ -9,10 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::raft::{
-    engine::{
-        LogEngine, Mark, Write,
-        rules::{Rule, kept},
-    },
+    engine::{LogEngine, Mark, Write},
     failure::Failure,
     types::Flushed,
 };
@@ -208,9 +205,6 @@ impl Worker {
                 waiters.push(Waiter::Other(done));
             }
             Job::Purge { upto, value, done } => {
-                if !kept(Rule::MarkBeforeRemoval) {
-                    writes.push(Write::Remove { indexes: self.removing.end..upto.saturating_add(1) });
-                }
                 writes.push(Write::Mark { mark: Mark::Purged, value });
                 self.removing.end = self.removing.end.max(upto.saturating_add(1));
                 waiters.push(Waiter::Other(done));
