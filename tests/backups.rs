@@ -88,9 +88,13 @@ async fn a_new_cluster_has_everything_and_greater_tokens() {
     assert!(!file.with_extension("backup.partial").exists());
     // The old cluster goes on: its later tokens must be passed, too.
     load.progress(5).await;
-    let last = takes_a_lock(&mut node, "later").await.token;
+    let last = takes_a_lock(&mut node, "later").await;
     node.put("after", "not in the backup").await.unwrap();
     waiting.abort();
+    // What is over there lives on in the backup.
+    for session_id in [holder, waiter, last.session_id] {
+        node.session.close(SessionCloseRequest { session_id }).await.unwrap();
+    }
     load.check(&world).await;
     world.kill_all().await.unwrap();
 
@@ -112,7 +116,7 @@ async fn a_new_cluster_has_everything_and_greater_tokens() {
     assert_eq!(renewed.renewals[0].ttl_ms, TTL_MS, "{renewed:?}");
     // Whoever waited asks again.
     assert_eq!(node.queue("held").await.unwrap().waiting, 0);
-    assert!(takes_a_lock(&mut node, "fresh").await.token > last.max(revision + JUMP));
+    assert!(takes_a_lock(&mut node, "fresh").await.token > last.token.max(revision + JUMP));
     // What was to be watched from the old cluster on is known to be gone.
     let old = RangeRequest { revision, ..ringfence_tests::raw::get("before") };
     assert_eq!(ringfence_tests::raw::refusal(node.kv.range(old).await).1, "REVISION_COMPACTED");

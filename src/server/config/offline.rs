@@ -109,10 +109,7 @@ fn json() -> Arg {
 ///
 /// # Errors
 /// See [`ConfigError`].
-pub fn load_restore(
-    matches: &ArgMatches,
-    variable: impl Fn(&str) -> Option<String>,
-) -> Result<Settings, ConfigError> {
+pub fn load_restore(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> Result<Settings, ConfigError> {
     let mut values = flags::given(Values::default(), matches, variable)?;
     found_alone(&mut values);
     let settings = Settings::from_values(&values)?;
