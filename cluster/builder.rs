@@ -38,6 +38,7 @@ pub enum Ports {
 /// the value, unless told otherwise.
 #[derive(Debug)]
 pub struct Builder {
+    name: String,
     nodes: usize,
     directory: Option<PathBuf>,
     ports: Ports,
@@ -50,6 +51,7 @@ pub struct Builder {
 impl Default for Builder {
     fn default() -> Self {
         Self {
+            name: "test".to_owned(),
             nodes: 3,
             directory: None,
             ports: Ports::Auto,
@@ -62,6 +64,13 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// The cluster's name, "test" unless told otherwise.
+    #[must_use]
+    pub fn name(mut self, name: &str) -> Self {
+        self.name = name.to_owned();
+        self
+    }
+
     /// How many nodes found the cluster.
     #[must_use]
     pub fn nodes(mut self, nodes: usize) -> Self {
@@ -131,7 +140,7 @@ impl Builder {
         };
         let (members, mut reserved) = place(self.nodes, self.ports)?;
         let mut nodes = Vec::with_capacity(members.len());
-        for mut settings in NodeSettings::of_members("test", &members, &directory) {
+        for mut settings in NodeSettings::of_members(&self.name, &members, &directory) {
             settings.other.clone_from(&self.settings);
             if self.http {
                 let port = ports::reserve_one()?;

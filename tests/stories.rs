@@ -15,6 +15,8 @@ mod watches;
 
 // What it does when not.
 mod abuse;
+mod backups;
+mod checks;
 mod failing;
 mod faults;
 mod preconditions;

@@ -4,6 +4,8 @@
 #[cfg(not(madsim))]
 mod logs;
 #[cfg(not(madsim))]
+mod offline;
+#[cfg(not(madsim))]
 mod program;
 
 #[cfg(not(madsim))]

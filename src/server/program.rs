@@ -4,7 +4,7 @@ use std::{io::Write, process::ExitCode, time::Duration};
 
 use ringfence_server::{
     config::{
-        LogFormat, Settings,
+        ConfigError, LogFormat, Settings,
         flags::{self, Loaded},
     },
     server::Server,
@@ -15,12 +15,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::logs;
+use crate::{logs, offline};
 
 /// The command line or the configuration is wrong.
 const WRONG_CONFIGURATION: u8 = 2;
 /// The server can't start.
-const CANNOT_START: u8 = 3;
+pub const CANNOT_START: u8 = 3;
 /// The server can't go on.
 const CANNOT_GO_ON: u8 = 4;
 /// How long a stop takes at most.
@@ -29,12 +29,15 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub fn main() -> ExitCode {
     // Help, the version and wrong flags end here, with 0 or 2.
     let matches = flags::command().get_matches();
+    match matches.subcommand() {
+        Some(("restore", matches)) => return offline::restore(matches),
+        Some(("check", matches)) => return offline::check(matches),
+        _ => {}
+    }
     let loaded = match flags::load(&matches, |name| std::env::var(name).ok()) {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("ringfenced: the configuration is wrong:");
-            error.problems().iter().for_each(|problem| eprintln!("  {problem}"));
-            return ExitCode::from(WRONG_CONFIGURATION);
+            return wrong_configuration(&error);
         }
     };
     if matches.get_flag("check-config") {
@@ -55,6 +58,13 @@ pub fn main() -> ExitCode {
     runtime.shutdown_timeout(Duration::from_millis(200));
     drop(loaded);
     code
+}
+
+/// Says all that is wrong with the configuration.
+pub fn wrong_configuration(error: &ConfigError) -> ExitCode {
+    eprintln!("ringfenced: the configuration is wrong:");
+    error.problems().iter().for_each(|problem| eprintln!("  {problem}"));
+    ExitCode::from(WRONG_CONFIGURATION)
 }
 
 /// The server's life.
@@ -162,7 +172,7 @@ fn complain(settings: &Settings, message: &str) {
 }
 
 /// A line on standard output. Nobody may read it: that is no reason to end.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }

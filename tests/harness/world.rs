@@ -48,6 +48,16 @@ impl World {
         Self::of_program(builder, binaries::server()).await
     }
 
+    /// Writes the files of the cluster described; nothing runs yet.
+    ///
+    /// # Panics
+    /// If they can't be written.
+    #[must_use]
+    pub fn prepare(builder: Builder) -> Self {
+        let cluster = builder.binary(binaries::server()).build();
+        Self { cluster: cluster.unwrap_or_else(|error| panic!("{error}")) }
+    }
+
     /// Starts the cluster described, of this program, which must become the server.
     ///
     /// # Panics

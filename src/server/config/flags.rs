@@ -11,6 +11,7 @@ use super::{
     ConfigError, Settings,
     dev_data::DevData,
     keys::KEYS,
+    offline,
     source::{Origin, Value, Values},
 };
 
@@ -25,6 +26,8 @@ Examples:
   ringfenced --dev --client-listen 127.0.0.1:7700   the same on another port
   ringfenced --config node1.toml                    a member of a cluster
   ringfenced --config node1.toml --check-config     show what it would run with
+  ringfenced restore FILE --config node1.toml       the first member of a new cluster, out of a backup
+  ringfenced check DATA_DIR                         is all of a member's data sound?
 
 Exit codes:
   0  stopped in good order
@@ -40,13 +43,10 @@ pub fn command() -> Command {
         .after_help(AFTER_HELP)
         .styles(Styles::plain())
         .max_term_width(110)
-        .arg(
-            Arg::new("config")
-                .long("config")
-                .value_name("FILE")
-                .value_parser(clap::value_parser!(PathBuf))
-                .help("The configuration, a TOML file"),
-        )
+        .args_conflicts_with_subcommands(true)
+        .subcommand(offline::restore())
+        .subcommand(offline::check())
+        .arg(config_arg())
         .arg(
             Arg::new("dev")
                 .long("dev")
@@ -60,6 +60,20 @@ pub fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Check the configuration, show the effective one, and end"),
         );
+    with_keys(command)
+}
+
+/// The flag that names the file.
+pub(super) fn config_arg() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("The configuration, a TOML file")
+}
+
+/// Adds a flag for each key.
+pub(super) fn with_keys(command: Command) -> Command {
     KEYS.iter().fold(command, |command, key| {
         let arg = Arg::new(key.name)
             .long(key.flag())
@@ -97,14 +111,7 @@ pub fn load(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> 
     if dev {
         add_dev(&mut values)?;
     }
-    if let Some(path) = matches.get_one::<PathBuf>("config") {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            ConfigError::new(format!("{}: the configuration can't be read: {error}", path.display()))
-        })?;
-        values.add_file(path, &text)?;
-    }
-    values.add_environment(variable);
-    values.add_flags(|key| matches.get_one::<String>(key).cloned());
+    let mut values = given(values, matches, variable)?;
     let given = KEYS.iter().any(|key| values.get(key.name).is_some());
     if !given {
         return Err(ConfigError::new(
@@ -123,6 +130,23 @@ pub fn load(matches: &ArgMatches, variable: impl Fn(&str) -> Option<String>) -> 
     }
     let settings = Settings::from_values(&values)?;
     Ok(Loaded { settings, values, temporary })
+}
+
+/// Adds what the file, the environment and the flags say.
+pub(super) fn given(
+    mut values: Values,
+    matches: &ArgMatches,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Values, ConfigError> {
+    if let Some(path) = matches.get_one::<PathBuf>("config") {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError::new(format!("{}: the configuration can't be read: {error}", path.display()))
+        })?;
+        values.add_file(path, &text)?;
+    }
+    values.add_environment(variable);
+    values.add_flags(|key| matches.get_one::<String>(key).cloned());
+    Ok(values)
 }
 
 /// What `--dev` gives, weaker than everything else.

@@ -2,7 +2,7 @@
 //! that are known to be usable.
 //!
 //! Read [`keys`] for what there is, [`source`] for where values come from, [`read`] for how each is checked, [`settings`]
-//! for how they must fit together, [`flags`] for the command line, [`dev_data`] for what is only tried, and [`show`] for the way back to text.
+//! for how they must fit together, [`flags`] for the command line, [`offline`] for what is done without a server, [`dev_data`] for what is only tried, and [`show`] for the way back to text.
 //! `docs/configuration.md` tells people the same.
 
 pub mod address;
@@ -10,6 +10,7 @@ pub mod dev_data;
 mod error;
 pub mod flags;
 pub mod keys;
+pub mod offline;
 mod read;
 mod settings;
 mod show;

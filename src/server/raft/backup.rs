@@ -66,3 +66,7 @@ pub fn read(input: impl Read) -> io::Result<(BackupHeader, State)> {
     }
     Ok((header, state))
 }
+
+#[cfg(all(test, not(madsim)))]
+#[path = "backup_tests.rs"]
+mod tests;
