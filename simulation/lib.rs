@@ -18,6 +18,8 @@
 //!
 //! Without `--cfg madsim` there is nothing here; the program `simulation` says how to run it then.
 
+#[cfg(all(test, madsim))]
+mod alone;
 pub mod bank;
 pub mod checkers;
 pub mod history;

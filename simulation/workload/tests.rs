@@ -7,6 +7,7 @@ use rand::{SeedableRng, rngs::SmallRng};
 
 use super::*;
 use crate::{
+    alone::alone,
     history::{History, Recorder, Told},
     world::{Plan, World},
 };
@@ -125,6 +126,9 @@ fn worlds_with_drawn_weights_come_to_their_ends() {
 
 #[test]
 fn the_same_seed_makes_the_same_history() {
+    if !alone("workload::tests::the_same_seed_makes_the_same_history") {
+        return;
+    }
     // Each on a thread of its own: the order of std's hash maps is seeded once for each thread.
     let world = || std::thread::spawn(|| quiet(9, &everything(), 10)).join().expect("a world without a panic");
     let (one, other) = (world(), world());

@@ -6,6 +6,7 @@ use madsim::{Config, runtime::Runtime};
 
 use super::{Kept, Machine, MessageFaults, Odds, Plan, World};
 use crate::{
+    alone::alone,
     history::{History, Recorder},
     trace::{To, Trace},
 };
@@ -111,6 +112,9 @@ fn replicas_agree_and_one_server_leads_a_term() {
 
 #[test]
 fn the_same_seed_is_the_same_world() {
+    if !alone("world::tests::the_same_seed_is_the_same_world") {
+        return;
+    }
     let (one, hash) = world(11, plan(), trouble);
     let (other, again) = world(11, plan(), trouble);
     assert_eq!((one.applied, one.logs, hash), (other.applied, other.logs, again));
