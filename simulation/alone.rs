@@ -1,5 +1,5 @@
-//! Tests that compare worlds need a process of their own: madsim counts its tasks for the whole process, and worlds of other tests beside
-//! them change in which order tasks are woken.
+//! Tests that compare worlds have a process of their own. Beside worlds that other tests ran on other threads, two tasks were
+//! sometimes woken in the other order; what of the process reaches into a world is not known yet.
 
 use std::process::Command;
 

@@ -4,11 +4,7 @@
 //! it. A client that doesn't read costs [`CHUNKS_WAITING_MAX`] chunks, the connection's window and what the state has changed
 //! since; after [`TAKEN_WITHIN`] it is given up.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, future, stream};
@@ -23,6 +19,7 @@ use tonic::Status;
 
 use super::errors;
 use crate::{
+    proposer::wall_ms,
     raft::backup::{self, Origin},
     stopping::Stopping,
 };
@@ -132,9 +129,4 @@ async fn send(sender: &mpsc::Sender<ClusterBackupResponse>, response: ClusterBac
         Ok(_) => Ok(()),
         Err(_) => Err(errors::backup_too_slow(TAKEN_WITHIN)),
     }
-}
-
-/// The wall clock in milliseconds since 1970, for people.
-fn wall_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -211,6 +211,6 @@ fn random_session_id() -> SessionId {
 }
 
 /// The wall clock in milliseconds since 1970, for people. Nothing decides by it.
-fn wall_ms() -> u64 {
+pub(crate) fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
