@@ -124,6 +124,7 @@ impl Schedule {
         if chance.percent(60) {
             schedule.tied(&mut faults);
         }
+        schedule.halved_changes(&mut faults);
         // Numbered by time, so that the list reads as a story; those that are tied to an event come last.
         faults.sort_by_key(|(when, _)| match when {
             When::At(ms) => (*ms, 0),
@@ -227,6 +228,25 @@ impl Schedule {
                 _ => Fault::Alone { whom, clients: some_clients(&mut chance, self.clients), ms: down_ms },
             };
             faults.push((When::On { happening, nth, delay_ms }, fault));
+        }
+    }
+
+    /// Where members change: leaders that die between the two steps of a change of voters. By luck alone that is met in one seed of a
+    /// hundred.
+    fn halved_changes(&self, faults: &mut Vec<(When, Fault)>) {
+        let mut chance = Chance::new(self.seed, "halved changes");
+        let changes = faults.iter().any(|(_, fault)| fault.family() == Family::Members);
+        if !changes || chance.percent(50) {
+            return;
+        }
+        for _ in 0..chance.log_uniform(1, 4) {
+            let when = When::On {
+                happening: Happening::MembersProposed,
+                nth: chance.log_uniform(1, 8),
+                delay_ms: chance.log_uniform(1, 30),
+            };
+            let down_ms = Ms(chance.log_uniform(500, 8000));
+            faults.push((when, Fault::Kill { whom: Whom::Leader, kept: chance.kept(), down_ms }));
         }
     }
 }
