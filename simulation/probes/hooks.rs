@@ -49,6 +49,8 @@ pub enum Happening {
     SnapshotReceived,
     /// A change of members was proposed.
     MembersProposed,
+    /// A change of voters was half done: this node applied the configuration with both groups.
+    VotersHalfChanged,
     /// This node became leader.
     Led,
 }

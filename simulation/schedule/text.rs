@@ -22,6 +22,7 @@ pub const HAPPENINGS: &[Happening] = &[
     Happening::SnapshotHalfReceived,
     Happening::SnapshotReceived,
     Happening::MembersProposed,
+    Happening::VotersHalfChanged,
     Happening::Led,
 ];
 

@@ -301,7 +301,7 @@ async fn live(world: World, id: u64, life: u32, settings: Settings, stop: onesho
     };
     tokio::select! {
         biased;
-        failure = server.failed() => world.ended_by_itself(id, Some(failure)),
+        failure = server.failed() => world.ended_by_itself(id, Some(failure.message)),
         done = stopping => {
             server.stop().await;
             world.ended_by_itself(id, None);

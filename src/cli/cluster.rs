@@ -94,6 +94,8 @@ fn member_object(member: &MemberStatus) -> Object {
         .field("queues", member.queues)
         .field("state_bytes", member.state_bytes)
         .field("disk_bytes", member.disk_bytes)
+        .field("disk_free_bytes", member.disk_free_bytes)
+        .field("disk_full", member.disk_full)
         .field("version", member.version.as_str())
         .field("uptime_ms", u64::try_from(member.uptime.as_millis()).unwrap_or(u64::MAX))
         .field("state_hash", format!("{:016x}", member.state_hash))
@@ -124,6 +126,13 @@ fn status_lines(status: &ClusterStatus) -> String {
     lines.push_str(&aligned(STATUS_HEADER, rows));
     for member in status.members.iter().filter(|member| !member.reachable) {
         lines.push_str(&format!("node {}: {}\n", member.member.id, escape(member.error.as_bytes())));
+    }
+    for member in status.members.iter().filter(|member| member.disk_full) {
+        let free = size(member.disk_free_bytes);
+        lines.push_str(&format!(
+            "node {}: the disk is full ({free} free): it takes no writes until there is room\n",
+            member.member.id
+        ));
     }
     lines.trim_end().to_owned()
 }

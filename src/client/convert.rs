@@ -265,6 +265,8 @@ fn member_status(status: v1::MemberStatus) -> MemberStatus {
         queues: status.queues,
         state_bytes: status.state_bytes,
         disk_bytes: status.disk_bytes,
+        disk_free_bytes: status.disk_free_bytes,
+        disk_full: status.disk_full,
         version: status.version,
         uptime: Duration::from_millis(status.uptime_ms),
         state_hash: status.state_hash,

@@ -359,6 +359,10 @@ pub struct MemberStatus {
     pub state_bytes: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
+    /// Bytes free on the disk of its data.
+    pub disk_free_bytes: u64,
+    /// Less is free than its configuration keeps back: it takes no writes and doesn't lead, until there is room.
+    pub disk_full: bool,
     /// Of the program.
     pub version: String,
     /// Since it started.

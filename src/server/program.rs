@@ -7,6 +7,10 @@ use ringfence_server::{
         ConfigError, LogFormat, Settings,
         flags::{self, Loaded},
     },
+    raft::{
+        Ending,
+        room::{enough, free_bytes},
+    },
     server::Server,
     serving::open_files,
 };
@@ -25,6 +29,8 @@ pub const CANNOT_START: u8 = 3;
 const CANNOT_GO_ON: u8 = 4;
 /// How long a stop takes at most.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a full disk is looked at.
+const ROOM_LOOK: Duration = Duration::from_millis(500);
 
 pub fn main() -> ExitCode {
     // Help, the version and wrong flags end here, with 0 or 2.
@@ -67,7 +73,7 @@ pub fn wrong_configuration(error: &ConfigError) -> ExitCode {
     ExitCode::from(WRONG_CONFIGURATION)
 }
 
-/// The server's life.
+/// The server's lives: a new one begins when a full disk has room again.
 async fn run(loaded: &Loaded) -> ExitCode {
     let settings = &loaded.settings;
     let (Ok(terminate), Ok(interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
@@ -83,11 +89,28 @@ async fn run(loaded: &Loaded) -> ExitCode {
         peer_listen = %settings.peer_listen,
         "ringfenced starts"
     );
+    loop {
+        if let Some(code) = live(settings, &mut signals).await {
+            return code;
+        }
+        tokio::select! {
+            biased;
+            name = signals.next() => {
+                tracing::info!(signal = name, "stopped while the disk was full");
+                return ExitCode::SUCCESS;
+            }
+            () = room(settings) => {}
+        }
+    }
+}
+
+/// From a start to an end. `None` if it ended for want of room on the disk.
+async fn live(settings: &Settings, signals: &mut Signals) -> Option<ExitCode> {
     let started = tokio::select! {
         biased;
         name = signals.next() => {
             tracing::info!(signal = name, "stopped while starting");
-            return ExitCode::SUCCESS;
+            return Some(ExitCode::SUCCESS);
         }
         started = Server::start(settings.clone()) => started,
     };
@@ -95,7 +118,7 @@ async fn run(loaded: &Loaded) -> ExitCode {
         Ok(server) => server,
         Err(error) => {
             complain(settings, &format!("can't start: {error}"));
-            return ExitCode::from(CANNOT_START);
+            return (!error.is_full()).then_some(ExitCode::from(CANNOT_START));
         }
     };
     tracing::info!(address = %server.address(), "clients are served");
@@ -103,15 +126,30 @@ async fn run(loaded: &Loaded) -> ExitCode {
         biased;
         name = signals.next() => {
             tracing::info!(signal = name, "stops; a second signal ends it at once");
-            ExitCode::SUCCESS
+            Some(ExitCode::SUCCESS)
         }
-        message = server.failed() => {
+        Ending { message, full } = server.failed() => {
             complain(settings, &format!("can't go on: {message}"));
-            ExitCode::from(CANNOT_GO_ON)
+            (!full).then_some(ExitCode::from(CANNOT_GO_ON))
         }
         never = announce(&server, settings) => match never {},
     };
-    stop(&server, &mut signals, code).await
+    if stop(&server, signals).await { code } else { Some(ExitCode::FAILURE) }
+}
+
+/// Waits until there is room on the disk again.
+async fn room(settings: &Settings) {
+    let wanted = enough(settings.disk_reserve_bytes);
+    complain(settings, &format!("waits until {wanted} bytes are free on the disk of its data, and then goes on by itself"));
+    loop {
+        let place = settings.data.clone();
+        // Where the file system doesn't answer, the next start says why.
+        match tokio::task::spawn_blocking(move || free_bytes(&place)).await {
+            Ok(Ok(free)) if free < wanted => tokio::time::sleep(ROOM_LOOK).await,
+            _ => break,
+        }
+    }
+    tracing::info!("there is room on the disk again");
 }
 
 /// Says that the server is ready once a leader is known, and then nothing more.
@@ -128,12 +166,13 @@ async fn announce(server: &Server, settings: &Settings) -> std::convert::Infalli
     std::future::pending().await
 }
 
-async fn stop(server: &Server, signals: &mut Signals, code: ExitCode) -> ExitCode {
+/// False if a second signal cut it short.
+async fn stop(server: &Server, signals: &mut Signals) -> bool {
     tokio::select! {
         biased;
         name = signals.next() => {
             tracing::warn!(signal = name, "ends at once");
-            return ExitCode::FAILURE;
+            return false;
         }
         stopped = timeout(STOP_TIMEOUT, server.stop()) => {
             if stopped.is_err() {
@@ -142,7 +181,7 @@ async fn stop(server: &Server, signals: &mut Signals, code: ExitCode) -> ExitCod
         }
     }
     tracing::info!("stopped");
-    code
+    true
 }
 
 struct Signals {

@@ -15,7 +15,7 @@ use crate::{
     levels,
     limits::{DRAIN_TIMEOUT, NODE_STOP_TIMEOUT},
     proposer::{Account, Forwarded, Proposer},
-    raft::{self, BootstrapError, Leadership, Node},
+    raft::{self, BootstrapError, Ending, Leadership, Node},
     reader::Reader,
     replica::Replica,
     serving::{Listening, Serving},
@@ -52,6 +52,13 @@ pub enum StartError {
     /// The new cluster can't be made.
     #[error("the cluster can't be founded: {0}")]
     Bootstrap(#[from] BootstrapError),
+}
+
+impl StartError {
+    /// The disk has no room for a start. Nothing is lost; there may be room later.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Node(error) if error.is_full())
+    }
 }
 
 /// A running server. Dropping it stops nothing: call [`Server::stop`].
@@ -183,8 +190,8 @@ impl Server {
         seen
     }
 
-    /// Resolves with a message when the server can't go on: a failed sync, damage. Cancel safe.
-    pub async fn failed(&self) -> String {
+    /// Resolves when the server can't go on: a failed sync, damage, a full disk. Cancel safe.
+    pub async fn failed(&self) -> Ending {
         self.node.failed().await
     }
 

@@ -54,6 +54,8 @@ pub struct Settings {
     pub snapshot_bytes: u64,
     /// Entries kept before a snapshot.
     pub keep_entries: u64,
+    /// Bytes of the disk that are kept back.
+    pub disk_reserve_bytes: u64,
     /// The newest [feature level](ringfence_core::levels) that this member understands. No key of the configuration: it comes with
     /// the version.
     pub level: u32,
@@ -97,6 +99,7 @@ impl Settings {
             snapshot_entries: raft.snapshot_entries,
             snapshot_bytes: raft.snapshot_bytes,
             keep_entries: raft.keep_entries,
+            disk_reserve_bytes: raft.disk_reserve_bytes,
             level: raft.level,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
@@ -140,6 +143,7 @@ impl Settings {
         let snapshot_entries = reader.number("snapshot_entries", 100..=1_000_000_000, "");
         let snapshot_bytes = reader.number("snapshot_bytes", 1 << 20..=1 << 40, " of bytes");
         let keep_entries = reader.number("keep_entries", 0..=1_000_000_000, "");
+        let disk_reserve_bytes = reader.number("disk_reserve_bytes", 1 << 20..=1 << 40, " of bytes");
         let log_format = reader.log_format();
         let log_level = reader.log_level();
 
@@ -160,6 +164,7 @@ impl Settings {
         settings.snapshot_entries = snapshot_entries.unwrap_or(settings.snapshot_entries);
         settings.snapshot_bytes = snapshot_bytes.unwrap_or(settings.snapshot_bytes);
         settings.keep_entries = keep_entries.unwrap_or(settings.keep_entries);
+        settings.disk_reserve_bytes = disk_reserve_bytes.unwrap_or(settings.disk_reserve_bytes);
         settings.log_format = log_format.unwrap_or(settings.log_format);
         settings.log_level = log_level.unwrap_or(settings.log_level);
         Some(settings)
@@ -280,6 +285,7 @@ impl Settings {
         raft.snapshot_entries = self.snapshot_entries;
         raft.snapshot_bytes = self.snapshot_bytes;
         raft.keep_entries = self.keep_entries;
+        raft.disk_reserve_bytes = self.disk_reserve_bytes;
         raft.level = self.level;
         raft
     }

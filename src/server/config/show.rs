@@ -31,6 +31,7 @@ impl Settings {
             ("snapshot_entries", self.snapshot_entries.to_string()),
             ("snapshot_bytes", self.snapshot_bytes.to_string()),
             ("keep_entries", self.keep_entries.to_string()),
+            ("disk_reserve_bytes", self.disk_reserve_bytes.to_string()),
             ("log_format", quoted(format)),
             ("log_level", quoted(&self.log_level)),
         ]);

@@ -19,6 +19,7 @@ use super::{
     },
     failure::Failure,
     log_store::{LogStore, record},
+    room::Room,
     snapshots::{
         Snapshots,
         files::{Files, RealFiles, sync_parent},
@@ -37,6 +38,8 @@ pub struct Disk {
     pub log: LogStore,
     /// The snapshots.
     pub snapshots: Snapshots,
+    /// How much more it can take.
+    pub room: Room,
     /// Held as long as the directory is used.
     pub lock: Option<File>,
 }
@@ -51,6 +54,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
         DataPlace::Memory(_) => PathBuf::from("memory"),
     };
     let at = |error| start_error(&path, error);
+    let room = Room::new(settings.data.clone(), settings.disk_reserve_bytes).map_err(at)?;
     let (engine, files, lock): (Arc<dyn LogEngine>, Arc<dyn Files>, _) = match &settings.data {
         DataPlace::Directory(path) => {
             make_directory(path).map_err(at)?;
@@ -66,7 +70,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
     };
     identify(&*engine, settings, &path)?;
     let (snapshots, refused) = Snapshots::open(files, settings.cluster).map_err(at)?;
-    let log = LogStore::open(engine, failure, growth).map_err(at)?;
+    let log = LogStore::open(engine, failure, growth, room.clone()).map_err(at)?;
     if let Some(purged) = log.purged() {
         let covered = snapshots.current().and_then(|(meta, _)| meta.last_log_id).map(|last| last.index);
         if covered.is_none_or(|covered| covered < purged) {
@@ -78,7 +82,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
     for refused in refused {
         tracing::warn!(%refused, "a snapshot is refused; the one before it and the log after that are used");
     }
-    Ok(Disk { log, snapshots, lock })
+    Ok(Disk { log, snapshots, room, lock })
 }
 
 /// Makes the data directory if it isn't there, and makes its name durable: otherwise a power cut could take it away with everything

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::failure::is_full;
+
 /// Why a node doesn't start. The message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -86,6 +88,13 @@ pub enum StartError {
     /// Raft refuses to start.
     #[error("raft doesn't start: {0}")]
     Raft(String),
+}
+
+impl StartError {
+    /// The disk has no room for a start.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if is_full(error))
+    }
 }
 
 /// Why a new cluster isn't made.

@@ -24,6 +24,7 @@ mod one_step;
 pub mod read_log;
 #[cfg(not(madsim))]
 pub mod restore;
+pub mod room;
 mod runtime;
 mod settings;
 mod snapshots;
@@ -35,7 +36,7 @@ mod watch;
 
 pub use engine::memory::MemoryDisk;
 pub use errors::{AdminError, BootstrapError, ForwardError, ProposeError, ReadIndexError, StartError};
-pub use failure::Failure;
+pub use failure::{Ending, Failure};
 pub use forwards::Forwards;
 pub use log_store::LogStore;
 pub use node::Node;

@@ -18,7 +18,7 @@ use super::{
     ProposeError, Proposed, ReadIndexError, StartError,
     admin::{Administrator, check_member},
     disk,
-    failure::Failure,
+    failure::{Ending, Failure},
     log_store::LogStore,
     network::{
         client::Network,
@@ -29,6 +29,7 @@ use super::{
         service::PeerService,
         vigil::Vigil,
     },
+    room::Room,
     runtime::{self, Runtime},
     snapshots::Snapshots,
     state_machine::StateMachine,
@@ -55,6 +56,7 @@ struct Inner {
     raft: Raft,
     log: LogStore,
     snapshots: Snapshots,
+    room: Room,
     pool: Pool,
     administrator: Administrator,
     heard: Heard,
@@ -92,8 +94,7 @@ impl Node {
             snapshots: disk.snapshots.clone(),
             reply_timeout: Duration::from_millis(settings.election_timeout_ms_max * 2).max(Duration::from_secs(1)),
         };
-        let machine =
-            StateMachine::new(replica, disk.snapshots.clone(), disk.log.clone(), growth.clone(), settings.level);
+        let machine = StateMachine::new(replica, &disk, growth.clone(), settings.level);
         let raft = Raft::new(settings.id, Arc::new(config), network, disk.log.clone(), machine).await;
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
         let stopping = Stopping::new();
@@ -106,20 +107,25 @@ impl Node {
             node: settings.id,
             raft: raft.clone(),
             snapshots: disk.snapshots.clone(),
+            room: disk.room.clone(),
             administrator: administrator.clone(),
             forwards,
-            vigil: Vigil::new(raft.clone(), pool.clone(), settings.id, stopping.clone()),
+            vigil: Vigil::new(raft.clone(), pool.clone(), settings.id, disk.room.clone(), stopping.clone()),
             heard: heard.clone(),
             stopping: stopping.clone(),
         };
         let serving = listener.serve(service, stopping.clone());
-        watch_for_failure(&raft, failure.clone());
+        watch_for_failure(&raft, failure.clone(), disk.room.clone());
         Runtime::spawn(upkeep::keep_short(growth, raft.clone(), disk.snapshots.clone(), stopping.clone()));
+        if disk.room.is_bounded() {
+            Runtime::spawn(disk.room.clone().watch(administrator.clone(), stopping.clone()));
+        }
         let inner = Inner {
             settings,
             raft,
             log: disk.log,
             snapshots: disk.snapshots,
+            room: disk.room,
             pool,
             administrator,
             heard,
@@ -263,14 +269,16 @@ impl Node {
             .ok_or_else(|| ForwardError::Unreachable(format!("node {to} is not a member")))
     }
 
-    /// Who leads, as far as this node knows now.
+    /// Who leads, as far as this node knows now. This node doesn't, if its disk is full.
     pub fn leadership(&self) -> Leadership {
+        let full = self.inner.room.is_full();
         let metrics = self.inner.raft.server_metrics();
         let metrics = metrics.borrow_watched();
+        let is_me = metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id);
         Leadership {
             term: metrics.vote.leader_id.term,
-            leader: metrics.current_leader,
-            is_me: metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id),
+            leader: metrics.current_leader.filter(|_| !(is_me && full)),
+            is_me: is_me && !full,
         }
     }
 
@@ -278,14 +286,20 @@ impl Node {
     pub async fn leadership_changed(&self, seen: &Leadership) -> Leadership {
         let mut metrics = self.inner.raft.server_metrics();
         loop {
-            // The value counts as seen before it is compared: a change in between wakes the wait.
+            // The values count as seen before they are compared: a change in between wakes the wait.
             drop(metrics.borrow_and_update());
+            let mut room_changed = std::pin::pin!(self.inner.room.changed());
+            room_changed.as_mut().enable();
             let now = self.leadership();
             if now != *seen {
                 return now;
             }
-            if metrics.changed().await.is_err() {
-                std::future::pending::<()>().await;
+            tokio::select! {
+                biased;
+                changed = metrics.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
+                },
+                () = room_changed => {}
             }
         }
     }
@@ -305,7 +319,7 @@ impl Node {
             id: server.id,
             term: server.vote.leader_id.term,
             leader: server.current_leader.filter(|leader| match *leader {
-                own if own == server.id => self.has_quorum(&server, &data),
+                own if own == server.id => !self.inner.room.is_full() && self.has_quorum(&server, &data),
                 other => self.inner.heard.within(other, self.patience()),
             }),
             last_log: data.last_log.map_or(0, |id| id.index),
@@ -314,6 +328,8 @@ impl Node {
             purged: data.purged.map_or(0, |id| id.index),
             snapshot: data.snapshot.map_or(0, |id| id.index),
             disk_bytes: self.inner.log.disk_bytes() + self.inner.snapshots.disk_bytes(),
+            disk_free_bytes: self.inner.room.free_bytes(),
+            disk_full: self.inner.room.is_full(),
         }
     }
 
@@ -410,7 +426,7 @@ impl Node {
 
     /// Resolves with a message when the node can't go on: a failed sync, damage. It has then stopped taking part; the process
     /// must end. Cancel safe.
-    pub fn failed(&self) -> impl Future<Output = String> + Send + 'static {
+    pub fn failed(&self) -> impl Future<Output = Ending> + Send + 'static {
         let failure = self.inner.failure.clone();
         async move { failure.wait().await }
     }
@@ -440,7 +456,7 @@ fn config(settings: &NodeSettings) -> Result<Config, StartError> {
 }
 
 /// What ends openraft ends the node: storage errors reach it through openraft, and not only through the log.
-fn watch_for_failure(raft: &Raft, failure: Arc<Failure>) {
+fn watch_for_failure(raft: &Raft, failure: Arc<Failure>, room: Room) {
     let mut metrics = raft.metrics();
     Runtime::spawn(async move {
         loop {
@@ -448,6 +464,10 @@ fn watch_for_failure(raft: &Raft, failure: Arc<Failure>) {
             match running {
                 Ok(()) => {}
                 Err(Fatal::<TypeConfig>::Stopped) => return,
+                // openraft keeps the words of what the disk said, and not its kind.
+                Err(Fatal::StorageError(error)) if room.is_used_up().await => {
+                    return failure.set_full(format!("raft has stopped: {error}"));
+                }
                 Err(fatal) => return failure.set(format!("raft has stopped: {fatal}")),
             }
             if metrics.changed().await.is_err() {

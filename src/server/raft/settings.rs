@@ -42,6 +42,8 @@ pub struct NodeSettings {
     pub snapshot_bytes: u64,
     /// So many entries before a snapshot stay in the log, for members that lag a little.
     pub keep_entries: u64,
+    /// Bytes of the disk that are kept back: with less room the node takes no more entries.
+    pub disk_reserve_bytes: u64,
     /// The newest [feature level](ringfence_core::levels) that this node understands.
     pub level: u32,
     /// The longest that a proposal, a read index or a change of members waits for a quorum.
@@ -52,7 +54,7 @@ pub struct NodeSettings {
 
 impl NodeSettings {
     /// Settings with the defaults: heartbeats of 100 ms, elections after 300 to 600 ms, a snapshot each 100 000 entries or 64 MiB with
-    /// 10 000 entries kept, 5 s for a quorum, 1 s for a hand-over.
+    /// 10 000 entries kept, 64 MiB of the disk kept back, 5 s for a quorum, 1 s for a hand-over.
     pub fn new(cluster: u64, id: u64, peer_listen: SocketAddr, data: DataPlace) -> Self {
         Self {
             cluster,
@@ -67,6 +69,7 @@ impl NodeSettings {
             snapshot_entries: 100_000,
             snapshot_bytes: 64 << 20,
             keep_entries: 10_000,
+            disk_reserve_bytes: 64 << 20,
             level: ringfence_core::levels::LEVEL_NEWEST,
             quorum_timeout: Duration::from_secs(5),
             handover_timeout: Duration::from_secs(1),

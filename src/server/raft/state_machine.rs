@@ -14,7 +14,9 @@ use openraft::{
 use ringfence_core::{State, query::Stats};
 
 use super::{
+    disk::Disk,
     log_store::LogStore,
+    room::Room,
     runtime,
     snapshots::{SnapshotFile, Snapshots},
     types::{Applied, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig},
@@ -31,6 +33,7 @@ pub struct StateMachine {
     snapshots: Snapshots,
     log: LogStore,
     growth: Arc<Growth>,
+    room: Room,
     last_applied: Option<LogId>,
     membership: StoredMembership,
     /// The newest feature level that this node understands.
@@ -38,9 +41,18 @@ pub struct StateMachine {
 }
 
 impl StateMachine {
-    /// With nothing applied.
-    pub fn new(replica: Arc<Replica>, snapshots: Snapshots, log: LogStore, growth: Arc<Growth>, level: u32) -> Self {
-        Self { replica, snapshots, log, growth, last_applied: None, membership: StoredMembership::default(), level }
+    /// With nothing applied. `level`: the newest feature level that this node understands.
+    pub fn new(replica: Arc<Replica>, disk: &Disk, growth: Arc<Growth>, level: u32) -> Self {
+        Self {
+            replica,
+            snapshots: disk.snapshots.clone(),
+            log: disk.log.clone(),
+            growth,
+            room: disk.room.clone(),
+            last_applied: None,
+            membership: StoredMembership::default(),
+            level,
+        }
     }
 
     /// A node that doesn't understand what the cluster uses can't follow: it would come to another state.
@@ -61,7 +73,9 @@ fn note_voters(membership: &super::types::Membership) {
     let groups: Vec<Vec<u64>> =
         membership.get_joint_config().iter().map(|group| group.iter().copied().collect()).collect();
     if groups.len() > 1 {
+        use ringfence_probes::hooks::{Happening, happened};
         ringfence_probes::hit(ringfence_probes::marks::JOINT_CONFIGURATION);
+        happened(Happening::VotersHalfChanged);
     }
     ringfence_probes::voters::note(groups);
 }
@@ -98,6 +112,16 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             }
         }
         Ok(())
+    }
+
+    /// Put off while it might not find room: a snapshot that fails ends the node. A state takes less in a file than in memory.
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        let bytes = self.replica.read(&Stats).map_or(0, |stats| stats.bytes);
+        if !force && !self.room.holds(bytes) {
+            tracing::warn!(bytes, "a snapshot is put off: there is too little room for it on the disk");
+            return None;
+        }
+        Some(self.get_snapshot_builder().await)
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {

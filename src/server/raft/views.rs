@@ -48,6 +48,10 @@ pub struct NodeStatus {
     pub snapshot: u64,
     /// Bytes on disk, of log and snapshots.
     pub disk_bytes: u64,
+    /// Bytes free on the disk, for this node's user.
+    pub disk_free_bytes: u64,
+    /// There is less room on the disk than the reserve: nothing more is taken, and this node doesn't lead.
+    pub disk_full: bool,
 }
 
 /// An entry that was applied on this node after a quorum had it.

@@ -107,7 +107,7 @@ async fn a_version_that_understands_less_than_the_cluster_uses_does_not_start() 
 
     let message = match start_version(&directory, LEVEL_NEWEST - 1).await {
         Err(error) => error.to_string(),
-        Ok(server) => server.failed().await,
+        Ok(server) => server.failed().await.message,
     };
     let expected = format!("uses feature level {LEVEL_NEWEST}, and this version understands {}", LEVEL_NEWEST - 1);
     assert!(message.contains(&expected), "{message}");

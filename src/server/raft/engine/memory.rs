@@ -34,6 +34,8 @@ struct Inner {
     files: BTreeMap<String, Bytes>,
     fail_syncs: bool,
     full: bool,
+    /// Bytes that are said to be free, if not without bounds.
+    room: Option<u64>,
     sync_time: Duration,
 }
 
@@ -123,6 +125,16 @@ impl MemoryDisk {
     /// The disk has no room from now on, or has again: writes fail.
     pub fn set_full(&self, full: bool) {
         self.inner.lock().full = full;
+    }
+
+    /// So many bytes are said to be free from now on. Nothing else depends on it.
+    pub fn set_room(&self, bytes: u64) {
+        self.inner.lock().room = Some(bytes);
+    }
+
+    /// Bytes that are said to be free.
+    pub fn room(&self) -> u64 {
+        self.inner.lock().room.unwrap_or(u64::MAX)
     }
 
     /// Flips one bit of one of the durable records; which one is drawn from the number. Its index, if there are records.

@@ -36,7 +36,7 @@ use super::{
     rules::{Rule, kept},
     witness::Witness,
 };
-use crate::raft::snapshots::files::sync_parent;
+use crate::raft::{failure::is_full, snapshots::files::sync_parent};
 
 /// Rule 3.
 const SEGMENT_BYTES: usize = 8 << 20;
@@ -123,7 +123,7 @@ impl SledEngine {
         let cost = bytes + REWRITE_BYTES;
         let unsynced = self.unsynced.fetch_add(cost, Ordering::AcqRel) + cost;
         if unsynced >= UNSYNCED_BYTES_MAX && kept(Rule::Bounded) {
-            self.sync()?;
+            self.make_durable()?;
             self.unsynced.store(cost, Ordering::Release);
         }
         Ok(())
@@ -170,8 +170,8 @@ impl SledEngine {
     }
 }
 
-impl LogEngine for SledEngine {
-    fn write(&self, writes: &[Write]) -> io::Result<()> {
+impl SledEngine {
+    fn write_all(&self, writes: &[Write]) -> io::Result<()> {
         for write in writes {
             match write {
                 Write::Append { index, record } => self.append(*index, record)?,
@@ -197,17 +197,40 @@ impl LogEngine for SledEngine {
         Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
+    /// Rule 4.
+    fn make_durable(&self) -> io::Result<()> {
         let number = self.syncs.load(Ordering::Acquire) + 1;
         self.marks.insert(SYNCS, &number.to_be_bytes())?;
-        // Rule 4.
         self.db.flush()?;
         if kept(Rule::RealSync) {
-            self.file.sync_data()?;
+            // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
+            self.file.sync_data().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
         }
         self.unsynced.store(0, Ordering::Release);
         self.syncs.store(number, Ordering::Release);
         self.witness.note(number)
+    }
+
+    /// No room is something that can pass, if it is all that is wrong: if what was written before can't be synced either, nobody knows
+    /// what is on the disk.
+    fn judged(&self, result: io::Result<()>) -> io::Result<()> {
+        match result {
+            Err(error) if is_full(&error) => match self.file.sync_data() {
+                Ok(()) => Err(error),
+                Err(sync) => Err(io::Error::other(format!("{error}, and a sync failed: {sync}"))),
+            },
+            result => result,
+        }
+    }
+}
+
+impl LogEngine for SledEngine {
+    fn write(&self, writes: &[Write]) -> io::Result<()> {
+        self.judged(self.write_all(writes))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.judged(self.make_durable())
     }
 
     fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {

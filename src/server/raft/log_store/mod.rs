@@ -33,6 +33,7 @@ use super::{
     failure::Failure,
     runtime,
     types::{Flushed, LogEntry, LogId, TypeConfig, Vote},
+    room::Room,
     upkeep::Growth,
 };
 
@@ -62,6 +63,7 @@ struct Shared {
     /// Entries above this index aren't purged: the snapshot before the newest ends here, and with them it can still be used.
     floor: AtomicU64,
     growth: Arc<Growth>,
+    room: Room,
 }
 
 /// What is known of the log without reading it.
@@ -82,7 +84,12 @@ impl LogStore {
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] with the place, if something can't be right; else what the disk says.
-    pub fn open(engine: Arc<dyn LogEngine>, failure: Arc<Failure>, growth: Arc<Growth>) -> io::Result<Self> {
+    pub fn open(
+        engine: Arc<dyn LogEngine>,
+        failure: Arc<Failure>,
+        growth: Arc<Growth>,
+        room: Room,
+    ) -> io::Result<Self> {
         let mut index = Index {
             purged: mark::<pb::LogId>(&*engine, Mark::Purged)?.as_ref().map(codec::raft::log_id_from),
             committed: mark::<pb::LogId>(&*engine, Mark::Committed)?.as_ref().map(codec::raft::log_id_from),
@@ -102,7 +109,7 @@ impl LogStore {
         };
         let storage = Storage::start(Worker::new(engine.clone(), failure, first, durable))?;
         let floor = AtomicU64::new(u64::MAX);
-        Ok(Self { shared: Arc::new(Shared { engine, storage, index, floor, growth }) })
+        Ok(Self { shared: Arc::new(Shared { engine, storage, index, floor, growth, room }) })
     }
 
     /// Index of the last entry that was purged.
@@ -366,7 +373,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             index.cache.push(entry);
         }
         drop(index);
-        self.shared.growth.appended(records.iter().map(|(_, record)| record.len() as u64).sum());
+        let bytes = records.iter().map(|(_, record)| record.len() as u64).sum();
+        self.shared.growth.appended(bytes);
+        self.shared.room.appended(bytes);
         self.shared.storage.submit(Job::Append { records, flushed });
         Ok(())
     }

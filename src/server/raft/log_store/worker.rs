@@ -227,7 +227,7 @@ impl Worker {
             }
         }
         if let Err(error) = &result {
-            self.failure.set(format!("the log can't be written: {error}"));
+            self.failure.set_by_disk("the log can't be written", error);
         }
         result
     }

@@ -15,6 +15,7 @@ use crate::{
         Forwards, ProposeError, ReadIndexError,
         admin::Administrator,
         codec::{self, DecodeError},
+        room::Room,
         runtime,
         snapshots::{SnapshotFile, Snapshots, Unfinished},
         types::{Raft, TypeConfig, Vote},
@@ -32,6 +33,8 @@ pub struct PeerService {
     pub raft: Raft,
     /// Takes received snapshots.
     pub snapshots: Snapshots,
+    /// Without it, nothing is taken that needs some.
+    pub room: Room,
     /// Changes members.
     pub administrator: Administrator,
     /// The rest of the server.
@@ -82,11 +85,13 @@ impl pb::peer_server::Peer for PeerService {
         let refusal = refused.clone();
         let mut breaking = Breaking { leader: None, vigil: self.vigil.clone() };
         let heard = self.heard.clone();
+        let room = self.room.clone();
         let convert = move |message: pb::AppendRequest| {
             check(cluster, node, message.sender.as_ref())?;
             let leader = message.sender.map(|sender| sender.node);
             breaking.is_of(leader);
             leader.inspect(|leader| heard.note(*leader));
+            has_room(!room.is_full() || message.records.is_empty())?;
             convert::append_request_from(message).map_err(|error| invalid(&error))
         };
         let requests = until_refused(request.into_inner(), convert, refusal);
@@ -104,6 +109,7 @@ impl pb::peer_server::Peer for PeerService {
         let message = request.into_inner();
         self.check(message.sender.as_ref())?;
         message.sender.inspect(|sender| self.heard.note(sender.node));
+        has_room(!self.room.is_full() || message.records.is_empty())?;
         let request = convert::append_request_from(message).map_err(|error| invalid(&error))?;
         let answer = self.raft.append_entries(request).await.map_err(unavailable)?;
         Ok(Response::new(convert::append_response_to(&answer)))
@@ -137,6 +143,7 @@ impl pb::peer_server::Peer for PeerService {
             return Err(Status::invalid_argument("a snapshot begins with its start"));
         };
         self.check(start.sender.as_ref())?;
+        has_room(self.room.holds(start.bytes))?;
         let vote = codec::raft::vote_from(start.vote.as_ref()).map_err(|error| invalid(&error))?;
         let unfinished = receive(&self.snapshots, &mut chunks, start.bytes).await?;
         #[cfg(madsim)]
@@ -155,6 +162,7 @@ impl pb::peer_server::Peer for PeerService {
     ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
         let message = request.into_inner();
         self.check(message.sender.as_ref())?;
+        has_room(!self.room.is_full() || message.to != self.node)?;
         let from = codec::raft::vote_from(message.from.as_ref()).map_err(|error| invalid(&error))?;
         let last = message.last.as_ref().map(codec::raft::log_id_from);
         let request = TransferLeaderRequest::<TypeConfig>::new(from, message.to, last);
@@ -270,6 +278,11 @@ async fn receive(
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     runtime::blocking(work).await?
+}
+
+/// Not a code of a connection that broke: whoever asks tries again at its usual pace.
+fn has_room(it_has: bool) -> Result<(), Status> {
+    if it_has { Ok(()) } else { Err(Status::resource_exhausted("the member's disk is full")) }
 }
 
 fn invalid(error: &DecodeError) -> Status {

@@ -258,7 +258,9 @@ async fn a_failed_sync_ends_the_node_and_power_cuts_lose_nothing_acknowledged() 
     plan.disks.disk(id).fail_syncs(true);
     let failed = nodes[at].node.failed();
     let _ = nodes[at].node.propose(ringfence_core::Entry::default()).await;
-    let message = tokio::time::timeout(PATIENCE, failed).await.expect("the node goes on");
+    let ending = tokio::time::timeout(PATIENCE, failed).await.expect("the node goes on");
+    let message = ending.message;
+    assert!(!ending.full, "{message}");
     assert!(message.contains("can't be written"), "{message}");
     nodes.remove(at).stop().await;
     plan.disks.disk(id).fail_syncs(false);

@@ -21,7 +21,7 @@ pub(super) fn build(data: DataPlace) -> (LogStore, StateMachine) {
     let settings = NodeSettings::new(CLUSTER, 1, ([127, 0, 0, 1], 0).into(), data);
     let growth = Growth::new(u64::MAX);
     let disk = disk::open(&settings, Arc::new(Failure::default()), growth.clone()).unwrap();
-    let machine = StateMachine::new(Replica::new(), disk.snapshots, disk.log.clone(), growth, settings.level);
+    let machine = StateMachine::new(Replica::new(), &disk, growth, settings.level);
     (disk.log, machine)
 }
 

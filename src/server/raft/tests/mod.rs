@@ -5,4 +5,5 @@ mod conformance;
 mod harness;
 mod purging;
 mod reaching;
+mod room;
 mod starting;
