@@ -7,8 +7,8 @@ use ringfence_server::{
         ConfigError, LogFormat, Settings,
         flags::{self, Loaded},
     },
+    open_files,
     server::Server,
-    serving::open_files,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
