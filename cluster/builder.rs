@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     binary,
+    certs::{Authority, LOCAL_NAMES, Validity},
     cluster::Cluster,
     error::ClusterError,
     node::{Keeping, Node},
@@ -19,6 +20,9 @@ pub const CLIENT_PORT_FIRST: u16 = 7601;
 pub const PEER_PORT_FIRST: u16 = 7611;
 /// The ports above must not run into each other.
 pub const NODES_MAX: usize = 9;
+
+/// The folder of the certificates in a cluster's directory.
+pub(crate) const CERTS: &str = "certs";
 
 /// Where the nodes listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,7 @@ pub struct Builder {
     binary: Option<PathBuf>,
     settings: toml::Table,
     http: bool,
+    tls: bool,
     environment: Vec<(String, String)>,
 }
 
@@ -58,6 +63,7 @@ impl Default for Builder {
             binary: None,
             settings: toml::Table::new(),
             http: false,
+            tls: false,
             environment: Vec::new(),
         }
     }
@@ -113,6 +119,13 @@ impl Builder {
         self
     }
 
+    /// Both ports of every node have TLS, with certificates in [`Cluster::certs`].
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self
+    }
+
     /// An environment variable of every node. Of the caller's own, those that begin with `RINGFENCE` don't reach the nodes.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
@@ -139,9 +152,19 @@ impl Builder {
             }
         };
         let (members, mut reserved) = place(self.nodes, self.ports)?;
+        let authority = if self.tls {
+            let authority = Authority::open(&directory.join(CERTS))?;
+            authority.sign_all(members.len(), &LOCAL_NAMES, Validity::Days(365))?;
+            Some(authority)
+        } else {
+            None
+        };
         let mut nodes = Vec::with_capacity(members.len());
         for mut settings in NodeSettings::of_members(&self.name, &members, &directory) {
-            settings.other.clone_from(&self.settings);
+            if let Some(authority) = &authority {
+                authority.configure(&mut settings);
+            }
+            settings.other.extend(self.settings.clone());
             if self.http {
                 let port = ports::reserve_one()?;
                 settings.other.insert(HTTP_LISTEN.to_owned(), format!("127.0.0.1:{}", port.number()).into());

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     ask,
-    builder::Builder,
+    builder::{Builder, CERTS},
     error::ClusterError,
     node::Node,
     ports::{self, ReservedPort},
@@ -86,7 +86,12 @@ impl Cluster {
         &self.directory
     }
 
-    /// `http://host:port` of every node, for a client.
+    /// Where its certificates are, if it was made with TLS: see [`crate::certs`].
+    pub fn certs(&self) -> PathBuf {
+        self.directory.join(CERTS)
+    }
+
+    /// `http://host:port` of every node, for a client; with TLS `https://host:port`.
     pub fn endpoints(&self) -> Vec<String> {
         self.nodes.iter().map(Node::endpoint).collect()
     }

@@ -73,6 +73,12 @@ pub enum ClusterError {
         /// Nodes asked for.
         asked: usize,
     },
+    /// The cluster in the directory was made without TLS.
+    #[error("{} holds a cluster without TLS: run `scripts/cluster wipe` first, or leave --tls out", directory.display())]
+    WithoutTls {
+        /// Of the cluster.
+        directory: PathBuf,
+    },
     /// There are not enough free ports.
     #[error("no free port left from {first} to {last}")]
     NoPorts {
@@ -88,6 +94,12 @@ pub enum ClusterError {
         id: u64,
         /// The address.
         address: String,
+    },
+    /// A certificate can't be made, or can't be used.
+    #[error("certificates: {message}")]
+    Certificates {
+        /// Why.
+        message: String,
     },
     /// A node did not answer, or answered with an error.
     #[error("node {id} does not answer: {message}")]

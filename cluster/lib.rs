@@ -24,10 +24,11 @@
 //! - **What stands in the files is what runs**: variables `RINGFENCE…` of the caller don't reach the servers.
 //!
 //! Read in this order: [`cluster`] (what one does), [`builder`] (what it is made of), [`node`], [`process`],
-//! [`settings`], [`local`].
+//! [`settings`], [`certs`], [`local`].
 
 pub mod binary;
 pub mod builder;
+pub mod certs;
 pub mod cluster;
 pub mod local;
 pub mod node;

@@ -12,13 +12,14 @@ use std::{
 
 use crate::{
     binary,
-    builder::{CLIENT_PORT_FIRST, NODES_MAX, PEER_PORT_FIRST, Ports},
+    builder::{CERTS, CLIENT_PORT_FIRST, NODES_MAX, PEER_PORT_FIRST, Ports},
+    certs::{Authority, LOCAL_NAMES, Validity},
     cluster::Cluster,
     error::ClusterError,
     node::{Keeping, Node},
     ports,
     process::Condition,
-    settings::{NodeSettings, member_on, members_from},
+    settings::{CLIENT_TLS_CERT, NodeSettings, member_on, members_from},
 };
 
 /// Nodes of a cluster that nobody asked to be larger or smaller.
@@ -56,16 +57,25 @@ impl Place {
     /// The cluster that is there, or a new one of this shape. Nothing is started.
     ///
     /// # Errors
-    /// If there is one of another size, and as [`Place::open`].
-    pub fn open_or_create(&self, nodes: Option<usize>, ports: Option<Ports>) -> Result<Cluster, ClusterError> {
+    /// If there is one of another size, or one without TLS where it is asked for, and as [`Place::open`].
+    pub fn open_or_create(
+        &self,
+        nodes: Option<usize>,
+        ports: Option<Ports>,
+        tls: bool,
+    ) -> Result<Cluster, ClusterError> {
         match (self.size(), nodes) {
-            (0, asked) => self.create(asked.unwrap_or(NODES_DEFAULT), ports)?,
+            (0, asked) => self.create(asked.unwrap_or(NODES_DEFAULT), ports, tls)?,
             (present, Some(asked)) if present != asked => {
                 return Err(ClusterError::OtherSize { directory: self.directory.clone(), present, asked });
             }
             _ => {}
         }
-        self.open()
+        let cluster = self.open()?;
+        if tls && cluster.nodes().iter().any(|node| !node.settings().other.contains_key(CLIENT_TLS_CERT)) {
+            return Err(ClusterError::WithoutTls { directory: self.directory.clone() });
+        }
+        Ok(cluster)
     }
 
     /// Kills what runs, and deletes the nodes' directories. Nothing else in the directory is touched.
@@ -101,7 +111,7 @@ impl Place {
         Ok(())
     }
 
-    pub(crate) fn create(&self, count: usize, ports: Option<Ports>) -> Result<(), ClusterError> {
+    pub(crate) fn create(&self, count: usize, ports: Option<Ports>, tls: bool) -> Result<(), ClusterError> {
         let members = match ports {
             Some(Ports::Auto) => {
                 let reserved = ports::reserve(count * 2)?;
@@ -112,10 +122,20 @@ impl Place {
             Some(Ports::From { client, peer }) => members_from(count, client, peer),
             None => members_from(count, CLIENT_PORT_FIRST, PEER_PORT_FIRST),
         };
-        for settings in NodeSettings::of_members(CLUSTER, &members, &self.directory) {
+        let authority = if tls {
+            let authority = Authority::open(&self.directory.join(CERTS))?;
+            authority.sign_all(count, &LOCAL_NAMES, Validity::Days(365))?;
+            Some(authority)
+        } else {
+            None
+        };
+        for mut settings in NodeSettings::of_members(CLUSTER, &members, &self.directory) {
+            if let Some(authority) = &authority {
+                authority.configure(&mut settings);
+            }
             let own = self.node_directory(settings.node_id);
             fs::create_dir_all(&own).map_err(|error| ClusterError::io("create", &own, error))?;
-            if !self.has_file_for(&settings) {
+            if tls || !self.has_file_for(&settings) {
                 settings.save(&own.join("config.toml"))?;
             }
         }

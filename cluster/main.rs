@@ -9,7 +9,11 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use ringfence_cluster::{Cluster, ClusterError, Condition, Node, Ports, local::Place};
+use ringfence_cluster::{
+    Cluster, ClusterError, Condition, Node, Ports,
+    certs::{self, Authority, LOCAL_NAMES, Validity},
+    local::Place,
+};
 
 /// Starts, kills, pauses and restarts the nodes of a cluster on this machine.
 #[derive(Parser)]
@@ -35,6 +39,9 @@ enum Task {
         /// A new cluster listens on free ports instead of 7601… and 7611….
         #[arg(long)]
         free_ports: bool,
+        /// A new cluster has TLS on both ports, with certificates in its directory's `certs`.
+        #[arg(long)]
+        tls: bool,
     },
     /// Stop every node; what they store stays.
     Down,
@@ -52,6 +59,24 @@ enum Task {
     Resume { node: u64 },
     /// Stop a node if it runs, start it, and wait until it is ready.
     Restart { node: u64 },
+    /// Make test certificates: a CA, unless one is there, and one certificate for each node and for a client.
+    Certs {
+        /// Where they go. The CA of another directory is another one.
+        #[arg(default_value = ".ringfence/certs")]
+        certs: PathBuf,
+        /// For so many nodes.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+        nodes: u8,
+        /// A host or an address of the nodes, besides localhost, 127.0.0.1 and ::1.
+        #[arg(long = "host")]
+        hosts: Vec<String>,
+        /// How long the nodes' and the client's are valid. The CA is valid for ten years.
+        #[arg(long, default_value_t = 365, conflicts_with = "expired")]
+        days: u32,
+        /// Make certificates that expired yesterday.
+        #[arg(long)]
+        expired: bool,
+    },
     /// Kill every node, and delete all that they stored.
     Wipe,
     /// Show the end of a node's log.
@@ -80,12 +105,19 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), ClusterError> {
     let place = Place { directory: arguments.directory, configuration: arguments.configuration };
     match arguments.command {
-        Task::Up { nodes, free_ports } => {
-            let cluster = place.open_or_create(nodes.map(usize::from), free_ports.then_some(Ports::Auto))?;
+        Task::Up { nodes, free_ports, tls } => {
+            let cluster = place.open_or_create(nodes.map(usize::from), free_ports.then_some(Ports::Auto), tls)?;
             Place::check_ports(&cluster)?;
             eprintln!("Starting {} nodes …", cluster.nodes().len());
             cluster.start().await?;
             show(&cluster, false).await;
+            tell_tls(&cluster);
+        }
+        Task::Certs { certs, nodes, hosts, days, expired } => {
+            let validity = if expired { Validity::Expired } else { Validity::Days(days) };
+            let hosts: Vec<&str> = LOCAL_NAMES.into_iter().chain(hosts.iter().map(String::as_str)).collect();
+            Authority::open(&certs)?.sign_all(usize::from(nodes), &hosts, validity)?;
+            println!("The certificates are in {}.", certs.display());
         }
         Task::Down => {
             place.open()?.stop().await?;
@@ -115,6 +147,20 @@ async fn run(arguments: Arguments) -> Result<(), ClusterError> {
         Task::Logs { node, lines, follow } => logs(place.open()?.node(node)?, lines, follow).await?,
     }
     Ok(())
+}
+
+/// How the command line reaches a cluster with TLS.
+fn tell_tls(cluster: &Cluster) {
+    if cluster.nodes().iter().any(|node| node.endpoint().starts_with("https:")) {
+        let certs = cluster.certs();
+        let client = certs::of_name(&certs, "client");
+        println!(
+            "They speak TLS; for the command line:\n  export RINGFENCE_CACERT={} RINGFENCE_CERT={} RINGFENCE_KEY={}",
+            certs.join("ca.pem").display(),
+            client.cert.display(),
+            client.key.display()
+        );
+    }
 }
 
 /// One line a node.

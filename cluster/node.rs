@@ -15,7 +15,7 @@ use rustix::process::Signal;
 use crate::{
     error::ClusterError,
     process::{Condition, Process},
-    settings::{HTTP_LISTEN, MemberSettings, NodeSettings},
+    settings::{CLIENT_TLS_CERT, HTTP_LISTEN, MemberSettings, NodeSettings},
 };
 
 /// How long a node that was asked to stop is given before it is killed: the server's own bound is 5 s.
@@ -105,9 +105,10 @@ impl Node {
         &self.settings.client_address
     }
 
-    /// `http://host:port` for clients.
+    /// `http://host:port` for clients, or `https://host:port` where it has TLS for them.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.settings.client_address)
+        let scheme = if self.settings.other.contains_key(CLIENT_TLS_CERT) { "https" } else { "http" };
+        format!("{scheme}://{}", self.settings.client_address)
     }
 
     /// `host:port` for members.

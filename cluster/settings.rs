@@ -15,6 +15,11 @@ use crate::error::ClusterError;
 /// The key of where a node serves its HTTP side. Nowhere without it.
 pub const HTTP_LISTEN: &str = "http_listen";
 
+/// The key of a node's certificate for clients. No TLS for them without it.
+pub const CLIENT_TLS_CERT: &str = "client_tls_cert";
+/// The key of the CAs of clients' certificates. The same CA signed the node's own, in clusters that this crate makes.
+pub const CLIENT_TLS_CA: &str = "client_tls_ca";
+
 /// A member as every node's file lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberSettings {

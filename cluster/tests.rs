@@ -160,9 +160,9 @@ fn the_lasting_cluster_keeps_its_size() {
     let directory = TempDir::new().unwrap();
     let place = Place { directory: directory.path().join("cluster"), configuration: PathBuf::from("nowhere") };
     assert_eq!(place.size(), 0);
-    place.create(5, None).unwrap();
+    place.create(5, None, false).unwrap();
     assert_eq!(place.size(), 5);
-    let other = place.open_or_create(Some(3), None);
+    let other = place.open_or_create(Some(3), None, false);
     assert!(matches!(other, Err(ClusterError::OtherSize { present: 5, asked: 3, .. })));
 }
 

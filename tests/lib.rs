@@ -8,4 +8,4 @@
 mod harness;
 pub mod history;
 
-pub use harness::{World, binaries, cli, http, load, raw, refused, wait};
+pub use harness::{World, binaries, cli, http, load, raw, refused, tls, wait};

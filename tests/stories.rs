@@ -23,3 +23,5 @@ mod preconditions;
 mod refusals;
 mod startup;
 mod stop;
+mod tls;
+mod tls_renewed;

@@ -13,6 +13,7 @@ pub mod elect;
 pub mod kv;
 pub mod lock;
 pub mod session;
+pub mod tls;
 pub mod watch;
 
 /// Coordination with fenced locks, elections, watches and configuration, from the shell.
@@ -54,6 +55,8 @@ pub struct Global {
         value_parser = endpoints::parse
     )]
     pub endpoints: Endpoints,
+    #[command(flatten)]
+    pub tls: tls::TlsArgs,
     /// Print one JSON object a line, and errors as one on standard error.
     #[arg(long, global = true)]
     pub json: bool,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ringfence_client::{Client, ClusterStatus, Error, Freshness};
 
-use crate::args::{Global, ReadArgs};
+use crate::args::{Global, ReadArgs, tls::TlsArgs};
 use crate::cluster::reachable;
 use crate::endpoints::Endpoints;
 use crate::exit;
@@ -26,8 +26,10 @@ pub struct Context {
     pub client: Client,
     /// Where results go.
     pub output: Output,
-    /// As they were given, for commands that are started.
+    /// As they were given, for commands that are started; with the scheme that is used.
     pub endpoints: Endpoints,
+    /// As it was given, for the same.
+    pub tls: TlsArgs,
     /// As it was given.
     timeout: Duration,
 }
@@ -35,14 +37,23 @@ pub struct Context {
 impl Context {
     /// Makes the client. Must be called within the runtime.
     pub fn new(global: &Global) -> Result<Self, Failure> {
-        let client = Client::builder(global.endpoints.0.iter().cloned())
+        let tls = global.tls.options()?;
+        let endpoints = if tls.is_some() { global.endpoints.with_tls() } else { global.endpoints.clone() };
+        let mut builder = Client::builder(endpoints.0.iter().cloned())
             .deadline(global.timeout)
-            .connect_timeout(global.timeout.min(Duration::from_secs(2)))
-            .build()?;
+            .connect_timeout(global.timeout.min(Duration::from_secs(2)));
+        if let Some(tls) = tls {
+            builder = builder.tls(tls);
+        } else if endpoints.0.iter().any(|endpoint| endpoint.starts_with("https:")) {
+            return Err(Failure::usage(
+                "an endpoint with https needs --cacert or RINGFENCE_CACERT, the CAs of the members' certificates",
+            ));
+        }
         Ok(Self {
-            client,
+            client: builder.build()?,
             output: Output::new(global.json),
-            endpoints: global.endpoints.clone(),
+            endpoints,
+            tls: global.tls.clone(),
             timeout: global.timeout,
         })
     }
@@ -54,7 +65,8 @@ impl Context {
 
     /// Adds to a failure for want of an answer what the cluster lacks, or else who was asked.
     pub async fn explain(&self, mut failure: Failure) -> Failure {
-        if !matches!(failure.code, exit::UNAVAILABLE | exit::UNKNOWN) {
+        // Who doesn't trust the members, or isn't trusted, learns no more by asking again.
+        if !matches!(failure.code, exit::UNAVAILABLE | exit::UNKNOWN) || failure.reason == "UNTRUSTED" {
             return failure;
         }
         let client = self.client.with_deadline(self.timeout.min(LOOK_TIME_MAX));
@@ -93,7 +105,7 @@ pub fn freshness(read: ReadArgs) -> Freshness {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
-            Error::Unavailable { .. } | Error::Timeout { .. } => exit::UNAVAILABLE,
+            Error::Unavailable { .. } | Error::Timeout { .. } | Error::Untrusted { .. } => exit::UNAVAILABLE,
             Error::Unknown { .. } | Error::AnswerLost { .. } => exit::UNKNOWN,
             Error::SessionLost { .. } | Error::NotHeld { .. } => exit::NO,
             Error::LockHeld { .. } => exit::NOT_GRANTED,
@@ -121,6 +133,7 @@ mod tests {
         let cases = [
             (Error::Unavailable { message: message() }, exit::UNAVAILABLE, "UNAVAILABLE"),
             (Error::Timeout { message: message() }, exit::UNAVAILABLE, "TIMEOUT"),
+            (Error::Untrusted { message: message() }, exit::UNAVAILABLE, "UNTRUSTED"),
             (Error::Unknown { message: message() }, exit::UNKNOWN, "UNKNOWN"),
             (Error::SessionLost { session: 1 }, exit::NO, "SESSION_LOST"),
             (Error::NotHeld { token: 1, message: message() }, exit::NO, "NOT_HELD"),

@@ -7,6 +7,13 @@ pub const DEFAULT: &str = "http://127.0.0.1:7601,7602,7603";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints(pub Vec<String>);
 
+impl Endpoints {
+    /// The same members, reached with TLS.
+    pub fn with_tls(&self) -> Self {
+        Self(self.0.iter().map(|url| url.replacen("http://", "https://", 1)).collect())
+    }
+}
+
 /// Why a list of members can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndpointsError {
@@ -17,7 +24,7 @@ pub enum EndpointsError {
     Empty,
     /// The scheme is none that the client speaks.
     #[error(
-        "`{0}` in --endpoints or RINGFENCE_ENDPOINTS has a scheme that isn't http; write for example http://db1:7601"
+        "`{0}` in --endpoints or RINGFENCE_ENDPOINTS has a scheme that isn't http or https; write for example http://db1:7601"
     )]
     Scheme(String),
     /// Host or port is missing or wrong.
@@ -31,39 +38,41 @@ pub enum EndpointsError {
 /// Reads `http://a:1,b:2,3`: URLs, host:port, or a port alone, which belongs to the host before it.
 pub fn parse(text: &str) -> Result<Endpoints, EndpointsError> {
     let mut urls: Vec<String> = Vec::new();
-    let mut before = "127.0.0.1".to_owned();
+    let mut before = ("http", "127.0.0.1".to_owned());
     for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
-        let (host, port) = one(item, &before)?;
-        let url = format!("http://{host}:{port}");
+        let (scheme, host, port) = one(item, (before.0, &before.1))?;
+        let url = format!("{scheme}://{host}:{port}");
         if !urls.contains(&url) {
             urls.push(url);
         }
-        before = host;
+        before = (scheme, host);
     }
     if urls.is_empty() { Err(EndpointsError::Empty) } else { Ok(Endpoints(urls)) }
 }
 
-/// Host and port of one item; `before` is the host of the item before it.
-fn one(item: &str, before: &str) -> Result<(String, u16), EndpointsError> {
+/// Scheme, host and port of one item; `before` is scheme and host of the item before it.
+fn one(item: &str, before: (&'static str, &str)) -> Result<(&'static str, String, u16), EndpointsError> {
     let wrong = || EndpointsError::Address(item.to_owned());
     let port_of = |text: &str| match text.parse::<u16>() {
         Ok(port) if port > 0 && text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
         _ => Err(wrong()),
     };
     if item.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok((before.to_owned(), port_of(item)?));
+        return Ok((before.0, before.1.to_owned(), port_of(item)?));
     }
-    let (scheme, rest) = item.split_once("://").unwrap_or(("http", item));
-    if scheme != "http" {
-        return Err(EndpointsError::Scheme(item.to_owned()));
-    }
+    let (scheme, rest) = match item.split_once("://") {
+        None => (before.0, item),
+        Some(("http", rest)) => ("http", rest),
+        Some(("https", rest)) => ("https", rest),
+        Some(_) => return Err(EndpointsError::Scheme(item.to_owned())),
+    };
     let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':').ok_or_else(wrong)?;
     let bracketed = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
     let plain = !host.is_empty() && !host.contains([':', '/', '@', '[', ']', '?', '#', ' ']);
     if !(bracketed || plain) {
         return Err(wrong());
     }
-    Ok((host.to_owned(), port_of(port)?))
+    Ok((scheme, host.to_owned(), port_of(port)?))
 }
 
 #[cfg(test)]
@@ -89,9 +98,16 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_of_an_item_is_that_of_the_one_before() {
+        assert_eq!(urls("https://a:1,b:2,3"), ["https://a:1", "https://b:2", "https://b:3"]);
+        assert_eq!(urls("a:1,https://b:2"), ["http://a:1", "https://b:2"]);
+        assert_eq!(parse("a:1,[::1]:2").expect("is a list").with_tls().0, ["https://a:1", "https://[::1]:2"]);
+    }
+
+    #[test]
     fn what_is_no_member_is_refused() {
         assert_eq!(parse(" , "), Err(EndpointsError::Empty));
-        for scheme in ["ftp://a:1", "https://a:1"] {
+        for scheme in ["ftp://a:1", "httpss://a:1"] {
             assert_eq!(parse(scheme), Err(EndpointsError::Scheme(scheme.to_owned())));
         }
         for wrong in

@@ -235,12 +235,13 @@ async fn release(guard: LockGuard, session: &Session) -> Result<(), Error> {
 pub async fn run_command(context: &Context, request: &Request<'_>, args: &RunArgs, variable: &str) -> Done {
     let mut signals = Signals::new()?;
     let held = acquire(context, &mut signals, request).await?;
-    let environment = [
+    let mut environment = vec![
         (variable, request.name.to_owned()),
         ("RINGFENCE_TOKEN", held.claim().token.to_string()),
         ("RINGFENCE_SESSION", crate::output::session_hex(held.claim().session)),
         ("RINGFENCE_ENDPOINTS", context.endpoints.0.join(",")),
     ];
+    environment.extend(context.tls.environment());
     match run::run(args, &environment, &mut signals, held.lost()).await {
         Ok(Ended::Exited(code)) => held.give_up(context.output).await.map(|()| code),
         Ok(Ended::Lost(loss)) => {

@@ -16,6 +16,10 @@ pub fn next_step(error: &Error) -> &'static str {
         Error::Timeout { .. } => {
             "give it more time with --timeout, or look at the members with `ringfence cluster status`"
         }
+        Error::Untrusted { .. } => {
+            "mend what the message names: --cacert is the CA of the members, --cert and --key are this client's own; without TLS \
+             leave all three out, and look for RINGFENCE_CACERT in the environment"
+        }
         Error::Unknown { .. } => {
             "`ringfence kv get` and `kv history`, `lock show` or `cluster members` show whether it was done"
         }

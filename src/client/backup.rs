@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::pool::Place;
 use crate::route::{Address, Toward};
 use crate::types::Revision;
-use crate::verdict::{NO_ANSWER, Subject, Trouble, Verdict, judge};
+use crate::verdict::{Distrust, NO_ANSWER, Subject, Trouble, Verdict, judge};
 
 /// A member that gives nothing for so long is left: it takes milliseconds for the next part.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -47,6 +47,7 @@ impl Backup {
         let mut backoff = Backoff::new(&core.retry);
         let mut tried: Vec<Address> = Vec::new();
         let mut last = "no member was asked before the deadline".to_owned();
+        let mut distrust = Distrust::default();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -54,6 +55,9 @@ impl Backup {
             }
             let Some(address) = core.pick(Toward::Home, &tried) else {
                 tried.clear();
+                if let Some(error) = distrust.of_all() {
+                    return Err(error);
+                }
                 sleep(backoff.pause().min(left)).await;
                 continue;
             };
@@ -67,6 +71,7 @@ impl Backup {
                 Err(Verdict::Final(error)) => return Err(error),
                 Err(Verdict::NotDone(trouble) | Verdict::Unknown(trouble)) => {
                     last = format!("{address}: {}", trouble.message);
+                    distrust.note(&address, &trouble);
                     core.trouble(&address, &trouble);
                 }
             }

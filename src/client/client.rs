@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::kv::{Freshness, Kv};
 use crate::latch::LatchBuilder;
 use crate::lock::{Lock, Locks};
+use crate::pool::Pool;
 use crate::renewer::{Renewer, Tend};
 use crate::route;
 use crate::session::{Session, SessionOptions};
@@ -34,6 +35,8 @@ pub struct ClientBuilder {
     pub(crate) deadline: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) retry: RetryPolicy,
+    #[cfg(not(madsim))]
+    pub(crate) tls: Option<crate::TlsOptions>,
 }
 
 impl ClientBuilder {
@@ -55,21 +58,35 @@ impl ClientBuilder {
         self
     }
 
+    /// Connects with TLS alone. Endpoints may then be written `https://host:port`, `http://host:port` or `host:port`: all mean the same.
+    #[cfg(not(madsim))]
+    pub fn tls(mut self, options: crate::TlsOptions) -> Self {
+        self.tls = Some(options);
+        self
+    }
+
     /// Makes the client. Connections are made when needed: this succeeds also while no member can be reached. Must be
     /// called within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for an endpoint that can't be one.
+    /// [`Error::InvalidArgument`] for an endpoint that can't be one, for files of TLS that can't be used, and for `https://` without
+    /// TLS.
     pub fn build(self) -> Result<Client> {
+        let pool = Pool::new(self.connect_timeout);
+        #[cfg(not(madsim))]
+        let pool = match self.tls {
+            Some(tls) => pool.with_tls(tls.connector()?),
+            None => pool,
+        };
         let mut seeds = Vec::new();
         for endpoint in &self.endpoints {
-            let address = route::address(endpoint);
+            let address = route::address(endpoint, pool.scheme());
             seeds.push(address.map_err(|message| Error::InvalidArgument { message })?);
         }
         if seeds.is_empty() {
             return Err(Error::InvalidArgument { message: "no endpoint was given".to_owned() });
         }
-        let core = Arc::new(Core::new(seeds, self.connect_timeout, self.retry));
+        let core = Arc::new(Core::new(seeds, pool, self.retry));
         let (chores, chores_left) = mpsc::unbounded_channel();
         let (orders, orders_given) = mpsc::unbounded_channel();
         let renewer = Renewer::new(core.clone(), orders_given, chores.downgrade());
@@ -143,6 +160,8 @@ impl Client {
             deadline: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(2),
             retry: RetryPolicy::default(),
+            #[cfg(not(madsim))]
+            tls: None,
         }
     }
 

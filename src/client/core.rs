@@ -23,7 +23,7 @@ use crate::headed::Headed;
 use crate::health::Health;
 use crate::pool::Pool;
 use crate::route::{self, Address, Router, Toward};
-use crate::verdict::{NO_ANSWER, Subject, Trouble, Verdict, judge};
+use crate::verdict::{Distrust, NO_ANSWER, Subject, Trouble, Verdict, judge};
 
 /// How long a member may take for the first attempt of a call that may be repeated: about as long as a change of leaders
 /// takes. It doubles with each attempt up to the other: a member that hangs is left soon, one that is slow isn't given up.
@@ -123,10 +123,10 @@ struct Refresh {
 }
 
 impl Core {
-    pub(crate) fn new(seeds: Vec<Address>, connect_timeout: Duration, retry: RetryPolicy) -> Self {
+    pub(crate) fn new(seeds: Vec<Address>, pool: Pool, retry: RetryPolicy) -> Self {
         let home = chance::below(seeds.len());
         Self {
-            pool: Pool::new(connect_timeout),
+            pool,
             retry,
             health: Health::default(),
             router: Mutex::new(Router::new(seeds, home)),
@@ -234,7 +234,7 @@ impl Core {
                 router.no_leader();
             }
             if let Some(leader) = &trouble.leader
-                && let Ok(leader) = route::address(leader)
+                && let Ok(leader) = route::address(leader, self.pool.scheme())
             {
                 router.hint(&leader);
             }
@@ -293,7 +293,7 @@ impl Core {
     /// Takes over a member's account of the cluster. True if it knows the leader.
     pub(crate) fn learn(&self, answer: v1::ClusterMembersResponse) -> bool {
         let term = answer.header.map(|header| header.term).unwrap_or_default();
-        let address_of = |member: &v1::Member| route::address(&member.client_address).ok();
+        let address_of = |member: &v1::Member| route::address(&member.client_address, self.pool.scheme()).ok();
         let leader = answer
             .members
             .iter()
@@ -325,6 +325,9 @@ struct Attempts<'a> {
     unknown: bool,
     last: String,
     last_unknown: bool,
+    distrust: Distrust,
+    /// Certificates alone keep this client from all members.
+    untrusted: Option<Error>,
 }
 
 impl<'a> Attempts<'a> {
@@ -339,6 +342,8 @@ impl<'a> Attempts<'a> {
             unknown: false,
             last: format!("{}: no member was asked before the deadline", plan.what),
             last_unknown: false,
+            distrust: Distrust::default(),
+            untrusted: None,
         }
     }
 
@@ -350,6 +355,10 @@ impl<'a> Attempts<'a> {
         let mut next = self.core.pick(self.plan.toward, &self.tried);
         if next.is_none() {
             // All were asked in this round.
+            self.untrusted = self.distrust.of_all().filter(|_| !self.unknown);
+            if self.untrusted.is_some() {
+                return None;
+            }
             let floor = self.pause.take().map(jitter).unwrap_or_default();
             let pause = self.backoff.pause().max(floor);
             let left = self.plan.deadline.saturating_duration_since(Instant::now());
@@ -375,6 +384,7 @@ impl<'a> Attempts<'a> {
         };
         tracing::debug!(call = self.plan.what, %address, unknown, message = %trouble.message, "attempt failed");
         self.core.trouble(address, &trouble);
+        self.distrust.note(address, &trouble);
         self.last_unknown = unknown;
         self.last = format!("{} at {address}: {}", self.plan.what, trouble.message);
         self.pause = self.pause.max(trouble.retry_after);
@@ -395,7 +405,9 @@ impl<'a> Attempts<'a> {
 
     fn give_up(&self) -> Failure {
         let message = self.last.clone();
-        let error = if self.unknown {
+        let error = if let Some(untrusted) = &self.untrusted {
+            untrusted.clone()
+        } else if self.unknown {
             Error::Unknown { message }
         } else if self.last_unknown {
             Error::Timeout { message }

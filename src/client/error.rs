@@ -18,6 +18,13 @@ pub enum Error {
         /// What was seen last.
         message: String,
     },
+    /// This client and the members don't trust each other's certificates, or TLS is switched on on one side alone. Nothing was sent. It stays
+    /// so until the certificates, or this client's settings, are mended.
+    #[error("no connection that both sides trust: {message}")]
+    Untrusted {
+        /// What the last member that was asked, or its certificate, had against it, and what to do.
+        message: String,
+    },
     /// The connection or the deadline broke after a write was sent: it may have been done, may be done yet, or never.
     /// Look at the state before repeating it, or write through [`Session::kv`](crate::Session::kv), where a retry has
     /// one effect.
@@ -120,6 +127,7 @@ impl Error {
     pub fn kind(&self) -> &str {
         match self {
             Error::Unavailable { .. } => "unavailable",
+            Error::Untrusted { .. } => "untrusted",
             Error::Unknown { .. } => "unknown",
             Error::AnswerLost { .. } => "answer_lost",
             Error::Timeout { .. } => "timeout",

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::route::{Address, Toward};
 use crate::select;
 use crate::types::Revision;
-use crate::verdict::{Subject, Trouble, Verdict, judge};
+use crate::verdict::{Distrust, Subject, Trouble, Verdict, judge};
 use crate::watch::{WatchItem, WatchOptions};
 
 /// A member that says nothing for thrice as long, and a little, is left.
@@ -58,6 +58,7 @@ pub(crate) struct Follower {
     place: Place,
     backoff: Backoff,
     tried: Vec<Address>,
+    distrust: Distrust,
 }
 
 /// Why a stream is left.
@@ -83,7 +84,16 @@ impl Follower {
             0 => Place::Start,
             revision => Place::From(revision),
         };
-        Self { backoff: Backoff::new(&core.retry), core, options, items, ready: Some(ready), place, tried: Vec::new() }
+        Self {
+            backoff: Backoff::new(&core.retry),
+            core,
+            options,
+            items,
+            ready: Some(ready),
+            place,
+            tried: Vec::new(),
+            distrust: Distrust::default(),
+        }
     }
 
     pub(crate) async fn run(self) {
@@ -99,6 +109,13 @@ impl Follower {
         loop {
             let Some(address) = self.core.pick(Toward::Home, &self.tried) else {
                 self.tried.clear();
+                // A watch that is in place waits for better times.
+                if let Some(error) = self.distrust.of_all()
+                    && let Some(ready) = self.ready.take()
+                {
+                    drop(ready.send(Err(error)));
+                    return;
+                }
                 sleep(self.backoff.pause()).await;
                 continue;
             };
@@ -115,6 +132,7 @@ impl Follower {
                 Left::Broken(trouble) => {
                     tracing::debug!(%address, message = %trouble.message, "watch goes on elsewhere");
                     self.core.trouble(&address, &trouble);
+                    self.distrust.note(&address, &trouble);
                     self.tried.push(address);
                     #[cfg(madsim)]
                     self.misplace();

@@ -70,6 +70,8 @@ mod route;
 mod select;
 mod session;
 mod sessions;
+#[cfg(not(madsim))]
+mod tls;
 mod txn;
 mod types;
 mod verdict;
@@ -90,6 +92,8 @@ pub use latch::{LatchBuilder, LatchChanges, LatchState, LeaderLatch};
 pub use lock::{Lock, Locks};
 pub use session::{Loss, Session, SessionOptions};
 pub use sessions::Sessions;
+#[cfg(not(madsim))]
+pub use tls::TlsOptions;
 pub use txn::{Compare, CompareNumber, CompareValue, Op, Txn};
 pub use types::*;
 pub use watch::{WatchItem, WatchOptions, Watcher};

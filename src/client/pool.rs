@@ -32,6 +32,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 pub(crate) struct Pool {
     connect_timeout: Duration,
     members: Mutex<BTreeMap<Address, Connections>>,
+    #[cfg(not(madsim))]
+    tls: Option<ringfence_tls::Connector>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +63,27 @@ impl Drop for Place {
 
 impl Pool {
     pub(crate) fn new(connect_timeout: Duration) -> Self {
-        Self { connect_timeout, members: Mutex::new(BTreeMap::new()) }
+        Self {
+            connect_timeout,
+            members: Mutex::new(BTreeMap::new()),
+            #[cfg(not(madsim))]
+            tls: None,
+        }
+    }
+
+    /// The same, which connects with TLS alone.
+    #[cfg(not(madsim))]
+    pub(crate) fn with_tls(self, connector: ringfence_tls::Connector) -> Self {
+        Self { tls: Some(connector), ..self }
+    }
+
+    /// The scheme of the members' addresses.
+    pub(crate) fn scheme(&self) -> &'static str {
+        #[cfg(not(madsim))]
+        if self.tls.is_some() {
+            return "https";
+        }
+        "http"
     }
 
     /// The connection for short calls. It connects when it is first used, and again when it broke.
@@ -102,14 +124,18 @@ impl Pool {
     fn channel(&self, address: &Address, window: u32) -> Result<Channel> {
         let endpoint = Endpoint::from_shared(address.to_string())
             .map_err(|error| Error::InvalidArgument { message: format!("endpoint {address}: {error}") })?;
-        Ok(endpoint
+        let endpoint = endpoint
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
             .initial_stream_window_size(window)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .connect_lazy())
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        #[cfg(not(madsim))]
+        if let Some(connector) = &self.tls {
+            return Ok(endpoint.connect_with_connector_lazy(connector.clone()));
+        }
+        Ok(endpoint.connect_lazy())
     }
 }

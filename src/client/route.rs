@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A member's address as a URI, `http://host:port`.
+/// A member's address as a URI, `http://host:port`; with TLS `https://host:port`.
 pub(crate) type Address = Arc<str>;
 
 const REST_MIN: Duration = Duration::from_millis(100);
@@ -145,21 +145,26 @@ impl Node {
     }
 }
 
-/// Makes a URI of what people write: `host:port` or `http://host:port`.
-pub(crate) fn address(endpoint: &str) -> Result<Address, String> {
+/// Makes a URI of what people write: `host:port` or `http://host:port`, with TLS `https://host:port` too. It gets the scheme given, which says
+/// whether there is TLS.
+pub(crate) fn address(endpoint: &str, own: &str) -> Result<Address, String> {
     let endpoint = endpoint.trim().trim_end_matches('/');
     let authority = match endpoint.split_once("://") {
         None => endpoint,
         Some(("http", authority)) => authority,
+        Some(("https", authority)) if own == "https" => authority,
+        Some(("https", _)) => {
+            return Err(format!("endpoint {endpoint}: https needs TLS to be switched on, with the CA of the members"));
+        }
         Some((scheme, _)) => {
-            return Err(format!("endpoint {endpoint}: scheme {scheme} is not supported, only http is"));
+            return Err(format!("endpoint {endpoint}: scheme {scheme} is not supported, only http and https are"));
         }
     };
     let port = authority.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
     if authority.is_empty() || authority.contains('/') || !matches!(port, Some(Ok(1..))) {
         return Err(format!("endpoint {endpoint:?} is not of the form http://host:port"));
     }
-    Ok(Arc::from(format!("http://{authority}")))
+    Ok(Arc::from(format!("{own}://{authority}")))
 }
 
 #[cfg(test)]
@@ -231,11 +236,15 @@ mod tests {
 
     #[test]
     fn endpoints_are_host_and_port() {
-        assert_eq!(address("127.0.0.1:7601").as_deref(), Ok("http://127.0.0.1:7601"));
-        assert_eq!(address("http://node-1:7601/").as_deref(), Ok("http://node-1:7601"));
-        assert_eq!(address("http://[::1]:7601").as_deref(), Ok("http://[::1]:7601"));
+        assert_eq!(address("127.0.0.1:7601", "http").as_deref(), Ok("http://127.0.0.1:7601"));
+        assert_eq!(address("http://node-1:7601/", "http").as_deref(), Ok("http://node-1:7601"));
+        assert_eq!(address("http://[::1]:7601", "http").as_deref(), Ok("http://[::1]:7601"));
+        for written in ["node-1:7601", "http://node-1:7601", "https://node-1:7601/"] {
+            assert_eq!(address(written, "https").as_deref(), Ok("https://node-1:7601"), "{written}");
+        }
+        assert!(address("https://node-1:7601", "http").is_err_and(|why| why.contains("https needs TLS")));
         for bad in ["", "node-1", "https://a:1", "http://:x", "a:0", "http://a:1/path", "a:99999"] {
-            assert!(address(bad).is_err(), "{bad}");
+            assert!(address(bad, "http").is_err(), "{bad}");
         }
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Trouble {
     pub(crate) leader: Option<String>,
     /// Don't ask again before.
     pub(crate) retry_after: Option<Duration>,
+    /// Certificates, or TLS on one side alone, keep this client from the member, until somebody does something about it.
+    pub(crate) untrusted: bool,
 }
 
 impl Trouble {
@@ -70,6 +72,7 @@ fn judge_reason(status: &Status, reason: String, metadata: BTreeMap<String, Stri
         no_leader,
         leader: metadata.get("leader").cloned(),
         retry_after: number("retry_after_ms").map(Duration::from_millis),
+        untrusted: false,
     };
     match reason.as_str() {
         "NO_LEADER" | "NOT_LEADER" => Verdict::NotDone(trouble(true, false)),
@@ -92,8 +95,12 @@ fn judge_reason(status: &Status, reason: String, metadata: BTreeMap<String, Stri
 
 fn judge_code(status: &Status) -> Verdict {
     let connected = !never_connected(status);
+    if wants_tls(status) {
+        let message = "the server requires TLS, and this client has none: give it the CA of the servers".to_owned();
+        return Verdict::NotDone(Trouble { untrusted: true, ..Trouble::member(message) });
+    }
     let message = words(status, connected);
-    let trouble = Trouble::member(message.clone());
+    let trouble = Trouble { untrusted: is_untrusted(status), ..Trouble::member(message.clone()) };
     if !connected {
         return Verdict::NotDone(trouble);
     }
@@ -148,6 +155,64 @@ fn never_connected(status: &Status) -> bool {
 #[cfg(madsim)]
 fn never_connected(status: &Status) -> bool {
     status.code() == Code::Unavailable && matches!(status.message(), "connection refused" | "transport error")
+}
+
+/// TLS kept the connection from being made.
+#[cfg(not(madsim))]
+fn is_untrusted(status: &Status) -> bool {
+    let mut source = status.source();
+    while let Some(error) = source {
+        if let Some(failure) = error.downcast_ref::<ringfence_tls::ConnectFailure>() {
+            return matches!(failure, ringfence_tls::ConnectFailure::Untrusted(_));
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The server said in place of its first answer that it takes TLS alone: nothing that was sent on this connection was looked at.
+#[cfg(not(madsim))]
+fn wants_tls(status: &Status) -> bool {
+    // What a call answers has no source: this is the transport's.
+    status.source().is_some_and(|source| root(source).to_string().contains(ringfence_tls::TLS_ALONE))
+}
+
+/// There is no TLS in simulation.
+#[cfg(madsim)]
+fn wants_tls(_status: &Status) -> bool {
+    false
+}
+
+/// There is no TLS in simulation.
+#[cfg(madsim)]
+fn is_untrusted(_status: &Status) -> bool {
+    false
+}
+
+/// Whether certificates alone keep a client from all members that it asks, round by round. One member with a bad certificate is no reason
+/// to give up, and neither is one that is down.
+#[derive(Debug, Default)]
+pub(crate) struct Distrust {
+    asked: u32,
+    untrusted: u32,
+    last: String,
+}
+
+impl Distrust {
+    /// A member was asked in vain.
+    pub(crate) fn note(&mut self, address: &str, trouble: &Trouble) {
+        self.asked += 1;
+        if trouble.untrusted {
+            self.untrusted += 1;
+            self.last = format!("{address}: {}", trouble.message);
+        }
+    }
+
+    /// All were asked: the error, if none of them is trusted, or trusts this client. The next round begins.
+    pub(crate) fn of_all(&mut self) -> Option<Error> {
+        let round = std::mem::take(self);
+        (round.asked > 0 && round.asked == round.untrusted).then_some(Error::Untrusted { message: round.last })
+    }
 }
 
 fn root<'a>(mut error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
@@ -260,5 +325,18 @@ mod tests {
                 metadata: BTreeMap::from([("limit".into(), "5".into())]),
             },
         );
+    }
+
+    #[test]
+    fn only_certificates_at_all_members_end_a_call() {
+        let untrusted = Trouble { untrusted: true, ..Trouble::member("not signed") };
+        let mut distrust = Distrust::default();
+        assert_eq!(distrust.of_all(), None, "nobody was asked");
+        distrust.note("a", &untrusted);
+        distrust.note("b", &Trouble::member("down"));
+        assert_eq!(distrust.of_all(), None, "the one that is down may come back");
+        distrust.note("a", &untrusted);
+        assert_eq!(distrust.of_all(), Some(Error::Untrusted { message: "a: not signed".into() }));
+        assert_eq!(distrust.of_all(), None, "a new round");
     }
 }

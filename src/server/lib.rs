@@ -21,8 +21,8 @@
 //! the very state that it was made from. What must never happen stops the member; it never guesses on.
 //!
 //! Only [`raft`] names openraft, and only one file of it names sled. The services never speak to each other. The same sources
-//! run in simulation under `--cfg madsim`; what is missing there (health, reflection, HTTP, signals, limits on sockets) is confined to
-//! [`serving`], `http` and the program.
+//! run in simulation under `--cfg madsim`; what is missing there (health, reflection, HTTP, signals, limits on sockets, TLS) is confined to
+//! [`serving`], `incoming`, [`tls`], `http` and the program.
 //!
 //! **In which order to read.** [`server`] assembles it all and is the map. Then [`replica`]; [`api::kv`] for a write and a
 //! read from the door on; [`proposer`], [`reader`], [`watch`]; [`raft`] with its engine. [`config`] and [`limits`] say
@@ -33,8 +33,12 @@ pub mod api;
 pub mod config;
 #[cfg(not(madsim))]
 pub mod http;
+#[cfg(not(madsim))]
+pub mod incoming;
 pub mod levels;
 pub mod limits;
+#[cfg(not(madsim))]
+pub mod open_files;
 pub mod proposer;
 pub mod raft;
 pub mod reader;
@@ -42,6 +46,7 @@ pub mod replica;
 pub mod server;
 pub mod serving;
 pub mod stopping;
+pub mod tls;
 pub mod waits;
 pub mod watch;
 

@@ -20,6 +20,9 @@ pub const STREAMS_PER_CONNECTION_MAX: u32 = 2048;
 /// How long a connection may take to say its first byte. Whoever connects and says nothing is no client.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a TLS handshake may take: as long as the first byte without TLS.
+pub const HANDSHAKE_TIMEOUT: Duration = FIRST_BYTE_TIMEOUT;
+
 /// How often a silent client is asked whether it is there, so that calls and connections of a machine that was switched
 /// off don't stay open.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);

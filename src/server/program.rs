@@ -7,12 +7,12 @@ use ringfence_server::{
         ConfigError, LogFormat, Settings,
         flags::{self, Loaded},
     },
+    open_files,
     raft::{
         Ending,
         room::{enough, free_bytes},
     },
     server::Server,
-    serving::open_files,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},

@@ -36,6 +36,10 @@ pub enum StartError {
         /// What the system answered.
         error: std::io::Error,
     },
+    /// The files of the client port's TLS can't be used.
+    #[cfg(not(madsim))]
+    #[error("the client port can't have TLS: {0}")]
+    Tls(#[from] ringfence_tls::TlsError),
     /// Raft doesn't start: disk, identity, peer port.
     #[error(transparent)]
     Node(#[from] raft::StartError),
@@ -128,6 +132,11 @@ impl Server {
         // First of all, so that a taken port leaves the data untouched.
         let listening = Listening::open(listen).await.map_err(|error| StartError::Listen { address: listen, error })?;
         let address = listening.address();
+        #[cfg(not(madsim))]
+        let listening = match &settings.client_tls {
+            Some(files) => listening.with_tls(ringfence_tls::Acceptor::new(files.of_client_port())?),
+            None => listening,
+        };
 
         let replica = Replica::new();
         observe(&replica);

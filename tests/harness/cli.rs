@@ -2,13 +2,14 @@
 
 use std::process::{Output, Stdio};
 
+use ringfence_cluster::certs;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
 
-use super::{World, binaries, raw::text, wait::within};
+use super::{World, binaries, raw::text, tls, wait::within};
 
 /// What a program prints, line by line.
 pub type Printed = Lines<BufReader<ChildStdout>>;
@@ -17,13 +18,27 @@ pub type Printed = Lines<BufReader<ChildStdout>>;
 #[derive(Debug)]
 pub struct Cli {
     endpoints: String,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Cli {
-    /// For all nodes of a cluster.
+    /// For all nodes of a cluster, with its client's certificate if it has TLS.
     #[must_use]
     pub fn of(world: &World) -> Self {
-        Self { endpoints: world.endpoints().join(",") }
+        let mut environment = Vec::new();
+        if tls::is_on(world) {
+            let own = certs::of_name(&world.certs(), "client");
+            let files = [world.certs().join("ca.pem"), own.cert, own.key];
+            let names = ["RINGFENCE_CACERT", "RINGFENCE_CERT", "RINGFENCE_KEY"];
+            environment.extend(names.into_iter().zip(files).map(|(name, path)| (name, path.display().to_string())));
+        }
+        Self { endpoints: world.endpoints().join(","), environment }
+    }
+
+    /// The same with these endpoints, and without TLS.
+    #[must_use]
+    pub fn plain(endpoints: &str) -> Self {
+        Self { endpoints: endpoints.to_owned(), environment: Vec::new() }
     }
 
     /// A command, not started yet.
@@ -35,7 +50,8 @@ impl Cli {
                 command.env_remove(name);
             }
         }
-        command.env("RINGFENCE_ENDPOINTS", &self.endpoints).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command.env("RINGFENCE_ENDPOINTS", &self.endpoints).envs(self.environment.iter().cloned());
+        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 

@@ -6,6 +6,7 @@ pub mod http;
 pub mod load;
 pub mod raw;
 pub mod refused;
+pub mod tls;
 pub mod wait;
 mod world;
 

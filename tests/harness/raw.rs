@@ -48,6 +48,12 @@ impl Raw {
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs(40))
             .connect_lazy();
+        Self::on(channel)
+    }
+
+    /// The services on a connection.
+    #[must_use]
+    pub fn on(channel: Channel) -> Self {
         // What the tests send may be too large for a server; what a server sends must be within gRPC's customary bound.
         Self {
             kv: KvClient::new(channel.clone()),

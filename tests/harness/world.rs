@@ -8,7 +8,7 @@ use std::{
 use ringfence_client::Client;
 use ringfence_cluster::{Builder, Cluster, Node};
 
-use super::{binaries, raw::Raw, wait::until};
+use super::{binaries, raw::Raw, tls, wait::until};
 use crate::history::agreement::{self, Account};
 
 /// Nodes that run, each with a disk of its own, and end with this value.
@@ -94,7 +94,8 @@ impl World {
     /// A connection to one node.
     #[must_use]
     pub fn raw(&self, id: u64) -> Raw {
-        Raw::at(self.node(id).client_address())
+        let address = self.node(id).client_address();
+        if tls::is_on(self) { Raw::on(tls::channel(address, tls::group(&self.certs()))) } else { Raw::at(address) }
     }
 
     /// The node that leads, once a majority follows it.
@@ -127,7 +128,12 @@ impl World {
     /// # Panics
     /// If no node answers.
     pub async fn client(&self) -> Client {
-        Client::connect(self.endpoints()).await.unwrap_or_else(|error| panic!("{error}"))
+        if !tls::is_on(self) {
+            return Client::connect(self.endpoints()).await.unwrap_or_else(|error| panic!("{error}"));
+        }
+        let client = tls::client(self).build().unwrap_or_else(|error| panic!("{error}"));
+        client.cluster().find_leader().await.unwrap_or_else(|error| panic!("{error}"));
+        client
     }
 
     /// Waits until all members have applied the same entries, and checks that they came to the same state. Nobody may

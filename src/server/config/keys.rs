@@ -36,6 +36,16 @@ pub const KEYS: &[Key] = &[
     key("client_address", "HOST:PORT", "Where clients find this member, if that isn't client_listen"),
     key("peer_listen", "IP:PORT", "Where to listen for the other members"),
     key("peer_address", "HOST:PORT", "Where the other members find this one, if that isn't peer_listen"),
+    key("client_tls_cert", "FILE", "Certificate for clients, PEM; with it and its key the client port has TLS alone"),
+    key("client_tls_key", "FILE", "Its key, PEM"),
+    key("client_tls_ca", "FILE", "CAs of clients' certificates, PEM; with it clients must present one"),
+    key(
+        "peer_tls_cert",
+        "FILE",
+        "Certificate for the other members, PEM; with it, its key and the CA members speak TLS alone",
+    ),
+    key("peer_tls_key", "FILE", "Its key, PEM"),
+    key("peer_tls_ca", "FILE", "CAs of the members' certificates, PEM"),
     key("http_listen", "IP:PORT", "Where to answer /livez, /readyz and /metrics; nowhere unless given"),
     key("join", "BOOL", "Wait to be added to a running cluster, instead of founding one"),
     key(

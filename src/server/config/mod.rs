@@ -2,7 +2,7 @@
 //! that are known to be usable.
 //!
 //! Read [`keys`] for what there is, [`source`] for where values come from, [`read`] for how each is checked, [`settings`]
-//! for how they must fit together, [`flags`] for the command line, [`offline`] for what is done without a server, [`dev_data`] for what is only tried, and [`show`] for the way back to text.
+//! for how they must fit together, `tls` for the files that are looked into, [`flags`] for the command line, [`offline`] for what is done without a server, [`dev_data`] for what is only tried, and [`show`] for the way back to text.
 //! `docs/configuration.md` tells people the same.
 
 pub mod address;
@@ -17,6 +17,8 @@ mod show;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(not(madsim))]
+mod tls;
 
 pub use error::ConfigError;
 pub use settings::{LogFormat, Settings};

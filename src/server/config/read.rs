@@ -9,7 +9,7 @@ use super::{
     error::Problems,
     source::{Origin, Value, Values},
 };
-use crate::raft::Member;
+use crate::{raft::Member, tls::TlsFiles};
 
 /// Largest node id: ids fit into signed 64 bits.
 pub const NODE_ID_MAX: u64 = i64::MAX as u64;
@@ -127,6 +127,25 @@ impl<'a> Reader<'a> {
     /// The data directory.
     pub fn data_dir(&mut self) -> Option<PathBuf> {
         self.text("data_dir", "a directory").map(PathBuf::from)
+    }
+
+    /// The files of a port's TLS, of the keys `client_tls_…` or `peer_tls_…`: certificate and key together, and the CA, too, where it
+    /// isn't left to choose.
+    pub fn tls(&mut self, port: &str, with_ca: bool) -> Option<TlsFiles> {
+        let keys = ["cert", "key", "ca"].map(|part| format!("{port}_tls_{part}"));
+        let given = keys.each_ref().map(|key| self.values.get(key).is_some());
+        if given == [false; 3] {
+            return None;
+        }
+        let needed = [true, true, with_ca];
+        for (key, (given, needed)) in keys.iter().zip(given.into_iter().zip(needed)) {
+            if needed && !given {
+                let group = if with_ca { keys.join(", ") } else { format!("{} and {}", keys[0], keys[1]) };
+                self.missing(key, &format!("a file: {group} belong together, so that {port}s get TLS or none"));
+            }
+        }
+        let [cert, key, ca] = keys.each_ref().map(|key| self.text(key, "the name of a file").map(PathBuf::from));
+        Some(TlsFiles { cert: cert?, key: key?, ca })
     }
 
     /// The form of the logs.

@@ -7,7 +7,10 @@ use super::{
     read::{NODE_ID_MAX, Reader},
     source::Values,
 };
-use crate::raft::{DataPlace, Member, NodeSettings};
+use crate::{
+    raft::{DataPlace, Member, NodeSettings},
+    tls::TlsFiles,
+};
 
 /// Form of the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,10 @@ pub struct Settings {
     pub peer_listen: SocketAddr,
     /// Where members find this one.
     pub peer_address: String,
+    /// The client port has TLS, with these files. Means nothing in simulation, nor does the other.
+    pub client_tls: Option<TlsFiles>,
+    /// Members speak TLS to each other, with these files.
+    pub peer_tls: Option<TlsFiles>,
     /// Where to answer over HTTP.
     pub http_listen: Option<SocketAddr>,
     /// Wait to be added to a cluster that runs.
@@ -83,6 +90,8 @@ impl Settings {
             data,
             client_listen,
             peer_listen,
+            client_tls: None,
+            peer_tls: None,
             http_listen: None,
             join: false,
             members: vec![Member {
@@ -134,6 +143,8 @@ impl Settings {
         let peer_listen = required(reader, "peer_listen", listen, |reader| reader.listen("peer_listen"));
         let client_address = reader.address("client_address");
         let peer_address = reader.address("peer_address");
+        let client_tls = reader.tls("client", false);
+        let peer_tls = reader.tls("peer", true);
         let http_listen = reader.listen("http_listen");
         let join = reader.flag("join");
         let members = reader.members();
@@ -156,6 +167,8 @@ impl Settings {
         let own_peer = own.map(|own| own.peer_address);
         settings.client_address = client_address.or(own_client).unwrap_or(settings.client_address);
         settings.peer_address = peer_address.or(own_peer).unwrap_or(settings.peer_address);
+        settings.client_tls = client_tls;
+        settings.peer_tls = peer_tls;
         settings.http_listen = http_listen;
         settings.join = join.unwrap_or(settings.join);
         settings.heartbeat_ms = heartbeat_ms.unwrap_or(settings.heartbeat_ms);
@@ -174,6 +187,8 @@ impl Settings {
     fn check(&self, reader: &mut Reader<'_>) {
         self.check_addresses(reader);
         self.check_members(reader);
+        #[cfg(not(madsim))]
+        super::tls::check(self, reader);
         let (min, max) = (self.election_timeout_ms_min, self.election_timeout_ms_max);
         // One heartbeat may be lost and one late without an election.
         let least = self.heartbeat_ms.saturating_mul(3);
@@ -279,6 +294,7 @@ impl Settings {
         let mut raft = NodeSettings::new(self.cluster_id(), self.node_id, self.peer_listen, self.data.clone());
         raft.client_address.clone_from(&self.client_address);
         raft.peer_address.clone_from(&self.peer_address);
+        raft.peer_tls.clone_from(&self.peer_tls);
         raft.heartbeat_ms = self.heartbeat_ms;
         raft.election_timeout_ms_min = self.election_timeout_ms_min;
         raft.election_timeout_ms_max = self.election_timeout_ms_max;

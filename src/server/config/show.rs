@@ -16,6 +16,15 @@ impl Settings {
             ("peer_listen", quoted(&self.peer_listen.to_string())),
             ("peer_address", quoted(&self.peer_address)),
         ];
+        for (keys, files) in [
+            (["client_tls_cert", "client_tls_key", "client_tls_ca"], &self.client_tls),
+            (["peer_tls_cert", "peer_tls_key", "peer_tls_ca"], &self.peer_tls),
+        ] {
+            let Some(files) = files else { continue };
+            let paths = [Some(&files.cert), Some(&files.key), files.ca.as_ref()];
+            let given = keys.into_iter().zip(paths).filter_map(|(key, path)| Some((key, path?)));
+            lines.extend(given.map(|(key, path)| (key, quoted(&path.display().to_string()))));
+        }
         if let Some(listen) = self.http_listen {
             lines.push(("http_listen", quoted(&listen.to_string())));
         }

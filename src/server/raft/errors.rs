@@ -10,6 +10,10 @@ pub enum StartError {
     /// The settings contradict themselves.
     #[error("the settings of the node are not usable: {0}")]
     Settings(String),
+    /// The files of the peer port's TLS can't be used.
+    #[cfg(not(madsim))]
+    #[error("the peer port can't have TLS: {0}")]
+    Tls(#[from] ringfence_tls::TlsError),
     /// The data directory can't be created, read or written.
     #[error("{path}: {error}; check that the directory exists and that this user may write to it", path = .path.display())]
     Io {

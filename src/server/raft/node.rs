@@ -36,6 +36,8 @@ use super::{
     types::{Addresses, Proposal, Raft, TypeConfig},
     upkeep::{self, Growth},
 };
+#[cfg(not(madsim))]
+use crate::tls::BetweenMembers;
 use crate::{replica::Replica, stopping::Stopping};
 
 /// The longest that a snapshot may take to reach a member.
@@ -79,6 +81,11 @@ impl Node {
         forwards: Arc<dyn Forwards>,
     ) -> Result<Self, StartError> {
         let config = config(&settings)?;
+        // Before anything of the data is touched.
+        #[cfg(not(madsim))]
+        let tls = settings.peer_tls.as_ref();
+        #[cfg(not(madsim))]
+        let tls = tls.map(|files| BetweenMembers::read(files, &settings.peer_address)).transpose()?;
         let failure = Arc::new(Failure::default());
         let growth = Growth::new(settings.snapshot_bytes);
         let opened = {
@@ -87,8 +94,16 @@ impl Node {
         };
         let disk = opened.map_err(|error| StartError::Raft(error.to_string()))??;
         let listener = Listener::open(settings.peer_listen).await?;
-        let pool =
-            Pool::new(settings.cluster, settings.id, TRY_PAUSE_MAX.min(Duration::from_millis(settings.heartbeat_ms)));
+        let pause = TRY_PAUSE_MAX.min(Duration::from_millis(settings.heartbeat_ms));
+        let pool = Pool::new(settings.cluster, settings.id, pause);
+        #[cfg(not(madsim))]
+        let (listener, pool) = match tls {
+            Some(BetweenMembers { acceptor, connector }) => {
+                let pool = Pool::with_tls(settings.cluster, settings.id, pause, connector);
+                (listener.with_tls(acceptor), pool)
+            }
+            None => (listener, pool),
+        };
         let network = Network {
             pool: pool.clone(),
             snapshots: disk.snapshots.clone(),

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::engine::memory::MemoryDisk;
+use crate::tls::TlsFiles;
 
 /// Where a node keeps its log and its snapshots.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct NodeSettings {
     pub peer_address: String,
     /// Where the peer service listens.
     pub peer_listen: SocketAddr,
+    /// Members speak TLS to each other, with these files: both sides present certificates. Means nothing in simulation.
+    pub peer_tls: Option<TlsFiles>,
     /// Where log and snapshots are.
     pub data: DataPlace,
     /// How often a leader that has nothing to say is heard, in milliseconds.
@@ -62,6 +65,7 @@ impl NodeSettings {
             client_address: String::new(),
             peer_address: peer_listen.to_string(),
             peer_listen,
+            peer_tls: None,
             data,
             heartbeat_ms: 100,
             election_timeout_ms_min: 300,

@@ -8,10 +8,6 @@ mod attended;
 #[cfg(not(madsim))]
 mod health;
 #[cfg(not(madsim))]
-mod incoming;
-#[cfg(not(madsim))]
-pub mod open_files;
-#[cfg(not(madsim))]
 mod reflection;
 mod router;
 
@@ -29,7 +25,7 @@ use crate::{
 pub struct Listening {
     address: SocketAddr,
     #[cfg(not(madsim))]
-    incoming: incoming::Incoming,
+    incoming: crate::incoming::Incoming,
 }
 
 impl Listening {
@@ -39,8 +35,15 @@ impl Listening {
     /// What the system says: in use, not allowed, no such address.
     #[cfg(not(madsim))]
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let incoming = incoming::Incoming::bind(address).await?;
+        let incoming = crate::incoming::Incoming::bind(address).await?;
         Ok(Self { address: incoming.address()?, incoming })
+    }
+
+    /// The same port, for connections with TLS alone.
+    #[cfg(not(madsim))]
+    #[must_use]
+    pub fn with_tls(self, acceptor: ringfence_tls::Acceptor) -> Self {
+        Self { incoming: self.incoming.with_tls(acceptor), ..self }
     }
 
     /// Opens the port when it is served: simulated ports can't be opened before.

@@ -14,7 +14,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The open port, before it is served.
 pub struct Listener {
     #[cfg(not(madsim))]
-    incoming: tonic::transport::server::TcpIncoming,
+    incoming: crate::incoming::Incoming,
     #[cfg(madsim)]
     address: SocketAddr,
 }
@@ -26,9 +26,15 @@ impl Listener {
     /// [`StartError::Listen`].
     #[cfg(not(madsim))]
     pub async fn open(address: SocketAddr) -> Result<Self, StartError> {
-        let listener = tokio::net::TcpListener::bind(address).await;
-        let listener = listener.map_err(|error| StartError::Listen { address, error })?;
-        Ok(Self { incoming: tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true)) })
+        let incoming = crate::incoming::Incoming::bind(address).await;
+        Ok(Self { incoming: incoming.map_err(|error| StartError::Listen { address, error })? })
+    }
+
+    /// The same port, for connections with TLS alone.
+    #[cfg(not(madsim))]
+    #[must_use]
+    pub fn with_tls(self, acceptor: ringfence_tls::Acceptor) -> Self {
+        Self { incoming: self.incoming.with_tls(acceptor) }
     }
 
     /// Opens the port when it is served.

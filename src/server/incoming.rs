@@ -1,11 +1,14 @@
-//! Connections as they come: counted, without Nagle's delay, and with a time limit on their first byte.
+//! Connections as they come, on either port: counted, without Nagle's delay, after their TLS handshake where the port has TLS, and with a
+//! time limit on their first byte.
+//!
+//! Handshakes run beside each other and beside accepting. They count as open connections from the start.
 
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
@@ -13,15 +16,19 @@ use std::{
 };
 
 use futures::Stream;
+use ringfence_tls::{Accepted, Acceptor};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    task::JoinSet,
     time::{Sleep, sleep},
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
-use super::open_files;
-use crate::limits::{CONNECTIONS_MAX, FILES_RESERVED, FIRST_BYTE_TIMEOUT};
+use crate::{
+    limits::{CONNECTIONS_MAX, FILES_RESERVED, FIRST_BYTE_TIMEOUT, HANDSHAKE_TIMEOUT},
+    open_files,
+};
 
 /// How long accepting rests after the system refused it. Without a rest the error would come again at once, for ever.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -32,7 +39,15 @@ pub struct Incoming {
     open: Arc<AtomicUsize>,
     most: usize,
     rest: Option<Pin<Box<Sleep>>>,
+    tls: Option<Acceptor>,
+    /// Those whose handshake isn't over; `None` comes of one that failed. They end with this value.
+    handshakes: JoinSet<Option<Connection>>,
+    /// Looks after the certificates, as long as this value lives.
+    keeper: JoinSet<()>,
 }
+
+/// The limit on files is the whole process's: one warning is enough.
+static FEW_FILES: Once = Once::new();
 
 impl Incoming {
     /// Opens a port.
@@ -44,12 +59,30 @@ impl Incoming {
         let files = open_files::limit();
         let most = CONNECTIONS_MAX.min(files.saturating_sub(FILES_RESERVED).max(1));
         if most < CONNECTIONS_MAX {
-            tracing::warn!(
-                "the system allows {files} open files, so that at most {most} connections are taken at a time; raise it with \
-                 ulimit -n or LimitNOFILE="
-            );
+            FEW_FILES.call_once(|| {
+                tracing::warn!(
+                    "the system allows {files} open files, so that at most {most} connections are taken at a time; raise it with \
+                     ulimit -n or LimitNOFILE="
+                );
+            });
         }
-        Ok(Self { listener, open: Arc::default(), most, rest: None })
+        Ok(Self {
+            listener,
+            open: Arc::default(),
+            most,
+            rest: None,
+            tls: None,
+            handshakes: JoinSet::new(),
+            keeper: JoinSet::new(),
+        })
+    }
+
+    /// Takes connections with TLS alone. Must be called within the runtime.
+    #[must_use]
+    pub fn with_tls(mut self, acceptor: Acceptor) -> Self {
+        self.keeper.spawn(acceptor.clone().keep());
+        self.tls = Some(acceptor);
+        self
     }
 
     /// Where it listens.
@@ -66,6 +99,11 @@ impl Stream for Incoming {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            match self.handshakes.poll_join_next(context) {
+                Poll::Ready(Some(Ok(Some(connection)))) => return Poll::Ready(Some(Ok(connection))),
+                Poll::Ready(Some(_)) => continue,
+                Poll::Ready(None) | Poll::Pending => {}
+            }
             if let Some(rest) = &mut self.rest {
                 ready!(rest.as_mut().poll(context));
                 self.rest = None;
@@ -80,7 +118,14 @@ impl Stream for Incoming {
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
                     }
-                    return Poll::Ready(Some(Ok(Connection::new(stream, Counted::new(&self.open)))));
+                    let counted = Counted::new(&self.open);
+                    let Some(acceptor) = self.tls.clone() else {
+                        return Poll::Ready(Some(Ok(Connection::new(Wire::Plain(stream), counted))));
+                    };
+                    self.handshakes.spawn(async move {
+                        let accepted = acceptor.accept(stream, peer, HANDSHAKE_TIMEOUT).await?;
+                        Some(Connection::new(Wire::Tls(Box::new(accepted)), counted))
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -107,17 +152,33 @@ impl Drop for Counted {
     }
 }
 
+/// What carries the bytes.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<Accepted>),
+}
+
+/// Does the same with either.
+macro_rules! on_wire {
+    ($connection:expr, $stream:ident => $do:expr) => {
+        match &mut $connection.wire {
+            Wire::Plain($stream) => $do,
+            Wire::Tls($stream) => $do,
+        }
+    };
+}
+
 /// A connection.
 pub struct Connection {
-    stream: TcpStream,
+    wire: Wire,
     /// Until the first byte has come.
     silence: Option<Pin<Box<Sleep>>>,
     _counted: Counted,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, counted: Counted) -> Self {
-        Self { stream, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), _counted: counted }
+    fn new(wire: Wire, counted: Counted) -> Self {
+        Self { wire, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), _counted: counted }
     }
 }
 
@@ -125,7 +186,10 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+        match &self.wire {
+            Wire::Plain(stream) => stream.connect_info(),
+            Wire::Tls(stream) => stream.get_ref().0.connect_info(),
+        }
     }
 }
 
@@ -135,7 +199,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = on_wire!(self, stream => Pin::new(stream).poll_read(context, buffer));
         if let Some(silence) = &mut self.silence {
             if read.is_ready() {
                 self.silence = None;
@@ -149,7 +213,7 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        on_wire!(self, stream => Pin::new(stream).poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -157,18 +221,21 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        on_wire!(self, stream => Pin::new(stream).poll_write_vectored(context, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.wire {
+            Wire::Plain(stream) => stream.is_write_vectored(),
+            Wire::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        on_wire!(self, stream => Pin::new(stream).poll_flush(context))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        on_wire!(self, stream => Pin::new(stream).poll_shutdown(context))
     }
 }
