@@ -1,6 +1,6 @@
 //! Describes a cluster, and writes its files.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use tempfile::TempDir;
 
@@ -46,6 +46,8 @@ pub struct Builder {
     settings: toml::Table,
     http: bool,
     environment: Vec<(String, String)>,
+    members: Vec<MemberSettings>,
+    through: BTreeMap<u64, Vec<String>>,
 }
 
 impl Default for Builder {
@@ -59,6 +61,8 @@ impl Default for Builder {
             settings: toml::Table::new(),
             http: false,
             environment: Vec::new(),
+            members: Vec::new(),
+            through: BTreeMap::new(),
         }
     }
 }
@@ -89,6 +93,21 @@ impl Builder {
     #[must_use]
     pub fn ports(mut self, ports: Ports) -> Self {
         self.ports = ports;
+        self
+    }
+
+    /// These members, at their own addresses, instead of a number of them on the loopback address: for nodes in networks of their own.
+    #[must_use]
+    pub fn members(mut self, members: Vec<MemberSettings>) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// Starts a node through this command, whose last argument is followed by the server's own: for a node in a network of its own. It must become
+    /// the server itself, under the same process id.
+    #[must_use]
+    pub fn through(mut self, id: u64, command: Vec<String>) -> Self {
+        self.through.insert(id, command);
         self
     }
 
@@ -138,7 +157,10 @@ impl Builder {
                 (made.path().to_owned(), Some(made))
             }
         };
-        let (members, mut reserved) = place(self.nodes, self.ports)?;
+        let (members, mut reserved) = match self.members.is_empty() {
+            true => place(self.nodes, self.ports)?,
+            false => (self.members, Vec::new()),
+        };
         let mut nodes = Vec::with_capacity(members.len());
         for mut settings in NodeSettings::of_members(&self.name, &members, &directory) {
             settings.other.clone_from(&self.settings);
@@ -151,7 +173,9 @@ impl Builder {
             fs::create_dir_all(&own).map_err(|error| ClusterError::io("create", &own, error))?;
             let config = own.join("config.toml");
             settings.save(&config)?;
-            nodes.push(Node::new(settings, config, &own, binary.clone(), self.environment.clone(), Keeping::WithUs));
+            let through = self.through.get(&settings.node_id).cloned().unwrap_or_default();
+            let node = Node::new(settings, config, &own, binary.clone(), self.environment.clone(), Keeping::WithUs);
+            nodes.push(node.through(through));
         }
         Ok(Cluster::new(nodes, directory, temporary, reserved))
     }

@@ -44,6 +44,9 @@ impl<'a> Facts<'a> {
             let first: &mut Time = applied.entry(one.index).or_insert(one.at);
             *first = one.at.min(*first);
         }
+        for (index, at) in &history.known {
+            applied.entry(*index).or_insert(*at);
+        }
         let mut facts = Self {
             history,
             applied,

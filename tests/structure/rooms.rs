@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cluster", &["server", "proto"]),
     ("tests", &["cluster", "client", "cli", "proto"]),
     ("tests/power", &["server", "core"]),
+    // The simulation's workload, schedules, checkers and report, around real processes: there is only one of each.
+    ("tests/torture", &["cluster", "client", "simulation"]),
     ("simulation", &["server", "client", "core", "proto", "probes"]),
     ("simulation/probes", &[]),
 ];

@@ -1,0 +1,320 @@
+//! What the log did, by what followers were told of it: an entry for each revision. Who owns what is worked out by the rules of queues, which are
+//! simple: the owners are the longest prefix of a queue that can share. What servers answered about owners is then held against that.
+//!
+//! Entries that changed no key aren't seen: openings and renewals of sessions, and ends of sessions without keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ringfence_simulation::{
+    checkers::Broken,
+    history::{Action, Answer, Call, Ended, Entry, History, Mode, Time, Told},
+};
+
+use crate::scroll::Change;
+
+/// A claim in its queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    session: u64,
+    mode: Mode,
+    owner: bool,
+}
+
+/// The claims of one name, by token.
+type Queue = BTreeMap<u64, Claim>;
+
+/// What is known of all queues at a revision.
+#[derive(Default)]
+struct Queues {
+    by_name: BTreeMap<String, Queue>,
+    /// Names and tokens of the claims' keys that are there.
+    keys: BTreeMap<String, (String, u64)>,
+}
+
+/// The log as entries, numbered by revisions.
+#[must_use]
+pub fn entries(told: &BTreeMap<u64, Vec<Change>>, calls: &[Call]) -> BTreeMap<u64, Entry> {
+    let known = Known::of(calls);
+    let mut queues = Queues::default();
+    let entries = told.iter().map(|(revision, changes)| (*revision, queues.entry(changes, &known)));
+    entries.collect()
+}
+
+/// What calls tell of the ends of sessions and claims.
+struct Known {
+    /// Sessions that somebody closed, or may have.
+    closed: BTreeSet<u64>,
+    /// Tokens that somebody gave back, or may have.
+    released: BTreeSet<u64>,
+    /// Tokens that somebody was told, of locks: a latch acts by itself.
+    held: BTreeSet<u64>,
+}
+
+impl Known {
+    fn of(calls: &[Call]) -> Self {
+        let mut known = Self { closed: BTreeSet::new(), released: BTreeSet::new(), held: BTreeSet::new() };
+        for call in calls {
+            match (&call.action, &call.ended) {
+                (Action::CloseSession { session }, _) => known.closed.extend([*session]),
+                (Action::Release { token, .. }, _) => known.released.extend([*token]),
+                (Action::Acquire { lock, .. }, Ended::Ok(Answer::Token { token })) if lock.starts_with("l/") => {
+                    known.held.extend([*token]);
+                }
+                _ => {}
+            }
+        }
+        known
+    }
+}
+
+impl Queues {
+    fn entry(&mut self, changes: &[Change], known: &Known) -> Entry {
+        let mut entry = Entry::default();
+        let mut touched = BTreeSet::new();
+        let mut expired = BTreeSet::new();
+        for change in changes {
+            let version = &change.version;
+            entry.changes.push(version.clone());
+            match &version.value {
+                Some(value) if change.claimed_by != 0 && change.first => {
+                    let Some((name, _)) = version.key.rsplit_once('/') else { continue };
+                    let (token, session) = (version.revision, change.claimed_by);
+                    // Only locks of the workload say how they are shared; all others are for one.
+                    let mode = value.parse().unwrap_or(Mode::Exclusive);
+                    self.keys.insert(version.key.clone(), (name.to_owned(), token));
+                    let claim = Claim { session, mode, owner: false };
+                    self.by_name.entry(name.to_owned()).or_default().insert(token, claim);
+                    entry.claimed.push((name.to_owned(), session, token, mode));
+                    touched.insert(name.to_owned());
+                }
+                Some(_) => {}
+                None => {
+                    let Some((name, token)) = self.keys.remove(&version.key) else {
+                        expired.extend(session_of(&version.key).filter(|session| !known.closed.contains(session)));
+                        continue;
+                    };
+                    let claim = self.by_name.get_mut(&name).and_then(|queue| queue.remove(&token));
+                    let Some(claim) = claim else { continue };
+                    let given_back = known.released.contains(&token) || known.closed.contains(&claim.session);
+                    expired.extend((known.held.contains(&token) && !given_back).then_some(claim.session));
+                    entry.ended.push((name.clone(), claim.session, token));
+                    touched.insert(name);
+                }
+            }
+        }
+        entry.expired.extend(expired);
+        for name in touched {
+            let Some(queue) = self.by_name.get_mut(&name) else { continue };
+            let granted = grant(queue).into_iter().map(|(token, session)| (name.clone(), session, token));
+            entry.granted.extend(granted);
+        }
+        entry
+    }
+
+    /// Owners and waiters of a name, oldest first.
+    fn describe(&self, name: &str) -> (Vec<u64>, Vec<u64>) {
+        let claims = self.by_name.get(name).into_iter().flatten();
+        let (owners, waiters): (Vec<_>, Vec<_>) = claims.partition(|(_, claim)| claim.owner);
+        let tokens = |claims: Vec<(&u64, &Claim)>| claims.into_iter().map(|(token, _)| *token).collect();
+        (tokens(owners), tokens(waiters))
+    }
+}
+
+/// Makes those owners whose turn it is, and tells who is new among them.
+fn grant(queue: &mut Queue) -> Vec<(u64, u64)> {
+    let mut granted = Vec::new();
+    let Some(first) = queue.values().next().map(|claim| claim.mode) else { return granted };
+    let mut owners = 0;
+    for (token, claim) in queue.iter_mut() {
+        let fits = match (claim.mode, first) {
+            _ if owners == 0 => true,
+            (Mode::Shared, Mode::Shared) => true,
+            (Mode::Permits(_), Mode::Permits(permits)) => owners < permits as usize,
+            _ => false,
+        };
+        if !fits {
+            break;
+        }
+        owners += 1;
+        if !std::mem::replace(&mut claim.owner, true) {
+            granted.push((*token, claim.session));
+        }
+    }
+    granted
+}
+
+/// Whose key this is, if it is one that goes with its session and in no other way.
+fn session_of(key: &str) -> Option<u64> {
+    let (session, _) = key.strip_prefix("s/")?.split_once('/')?;
+    u64::from_str_radix(session, 16).ok()
+}
+
+/// Who describes a lock is shown exactly its queue at the revision that is named.
+#[must_use]
+pub fn described(told: &BTreeMap<u64, Vec<Change>>, calls: &[Call]) -> Vec<Broken> {
+    let known = Known::of(&[]);
+    let mut asked: Vec<(u64, &Call)> = calls
+        .iter()
+        .filter_map(|call| match &call.ended {
+            Ended::Ok(Answer::Queue { revision, .. }) => Some((*revision, call)),
+            _ => None,
+        })
+        .collect();
+    asked.sort_by_key(|(revision, _)| *revision);
+    let mut told = told.iter().peekable();
+    let mut queues = Queues::default();
+    let mut wrong = Vec::new();
+    for (at, call) in asked {
+        while let Some((_, changes)) = told.next_if(|(revision, _)| **revision <= at) {
+            queues.entry(changes, &known);
+        }
+        let (Action::Describe { lock }, Ended::Ok(Answer::Queue { owners, waiters, .. })) = (&call.action, &call.ended)
+        else {
+            continue;
+        };
+        let there = queues.describe(lock);
+        if (owners, waiters) != (&there.0, &there.1) {
+            let what = format!("{lock} at revision {at}: owners and waiters were {there:?}: {call:?}");
+            wrong.push(Broken { checker: "described", at: call.end, what });
+        }
+    }
+    wrong
+}
+
+/// Moments by which each revision had surely been applied somewhere: somebody was told of it, or of a later one.
+#[must_use]
+pub fn known(history: &History, entries: &BTreeMap<u64, Entry>, heard: &[(Time, u64)]) -> Vec<(u64, Time)> {
+    let granted: BTreeMap<u64, u64> = entries
+        .iter()
+        .flat_map(|(revision, entry)| entry.granted.iter().map(|(_, _, token)| (*token, *revision)))
+        .collect();
+    let mut heard = heard.to_vec();
+    for call in &history.calls {
+        match &call.ended {
+            Ended::Ok(Answer::Token { token }) => {
+                heard.push((call.end, granted.get(token).copied().unwrap_or(*token)));
+            }
+            Ended::Ok(Answer::Wrote { revision }) if !matches!(call.action, Action::Compact { .. }) => {
+                heard.push((call.end, *revision));
+            }
+            Ended::Ok(
+                Answer::Unchanged { revision } | Answer::Read { revision, .. } | Answer::Queue { revision, .. },
+            ) => heard.push((call.end, *revision)),
+            _ => {}
+        }
+    }
+    for (at, told) in history.watches.iter().flat_map(|watch| &watch.told) {
+        match told {
+            Told::Snapshot { revision, .. } | Told::Progress { revision } => heard.push((*at, *revision)),
+            Told::Events(events) => heard.extend(events.last().map(|event| (*at, event.revision))),
+            Told::Compacted { .. } | Told::Failed(_) => {}
+        }
+    }
+    heard.extend(history.observed.iter().map(|observed| (observed.at, observed.revision)));
+    heard.sort_unstable();
+    let mut known = Vec::new();
+    let mut newest = 0;
+    for (at, revision) in heard {
+        known.extend((newest + 1..=revision).map(|revision| (revision, at)));
+        newest = revision.max(newest);
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use ringfence_simulation::history::Version;
+
+    use super::*;
+
+    fn claim(revision: u64, session: u64, mode: Mode) -> Vec<Change> {
+        let key = format!("l/0/{session:016x}-a");
+        let version = Version { revision, key, value: Some(mode.to_string()) };
+        vec![Change { version, claimed_by: session, first: true }]
+    }
+
+    fn gone(revision: u64, key: String) -> Vec<Change> {
+        vec![Change { version: Version { revision, key, value: None }, claimed_by: 0, first: false }]
+    }
+
+    fn leaves(revision: u64, session: u64) -> Vec<Change> {
+        gone(revision, format!("l/0/{session:016x}-a"))
+    }
+
+    fn told(all: Vec<Vec<Change>>) -> BTreeMap<u64, Vec<Change>> {
+        (1..).zip(all).collect()
+    }
+
+    fn call(end: Time, action: Action, ended: Ended) -> Call {
+        Call { client: 1, start: end - 1, end, action, ended }
+    }
+
+    fn granted(entries: &BTreeMap<u64, Entry>) -> Vec<(u64, u64)> {
+        entries.iter().flat_map(|(index, entry)| entry.granted.iter().map(|(_, _, token)| (*index, *token))).collect()
+    }
+
+    #[test]
+    fn owners_are_those_whose_turn_it_is() {
+        use Mode::{Exclusive, Permits, Shared};
+        let turn = |modes: [Mode; 3]| {
+            let mut all: Vec<_> = (1..).zip(modes).map(|(n, mode)| claim(n, n, mode)).collect();
+            all.push(leaves(4, 1));
+            granted(&entries(&told(all), &[]))
+        };
+        assert_eq!(turn([Exclusive, Exclusive, Shared]), [(1, 1), (4, 2)]);
+        assert_eq!(turn([Exclusive, Shared, Shared]), [(1, 1), (4, 2), (4, 3)]);
+        assert_eq!(turn([Shared, Exclusive, Shared]), [(1, 1), (4, 2)]);
+        assert_eq!(turn([Permits(2), Permits(2), Permits(2)]), [(1, 1), (2, 2), (4, 3)]);
+    }
+
+    #[test]
+    fn a_claim_that_went_without_a_word_expired() {
+        let told = told(vec![claim(1, 7, Mode::Exclusive), leaves(2, 7)]);
+        let acquire = Action::Acquire {
+            lock: "l/0".into(),
+            mode: Mode::Exclusive,
+            session: 7,
+            suffix: String::new(),
+            only_if_free: false,
+        };
+        let held = call(5, acquire, Ended::Ok(Answer::Token { token: 1 }));
+        assert_eq!(entries(&told, std::slice::from_ref(&held))[&2].expired, [7]);
+        for action in
+            [Action::Release { lock: "l/0".into(), session: 7, token: 1 }, Action::CloseSession { session: 7 }]
+        {
+            let calls = [held.clone(), call(9, action, Ended::Unknown)];
+            assert_eq!(entries(&told, &calls)[&2].expired, [0; 0]);
+        }
+        // Nobody was told that it was granted: its wait may have been given up.
+        assert_eq!(entries(&told, &[])[&2].expired, [0; 0]);
+    }
+
+    #[test]
+    fn a_key_of_a_session_goes_with_it() {
+        let told = told(vec![gone(1, "s/00000000000000ff/0".into()), gone(2, "k/1".into())]);
+        let entries = entries(&told, &[]);
+        assert_eq!((&entries[&1].expired[..], entries[&2].expired.len()), (&[255][..], 0));
+    }
+
+    #[test]
+    fn a_description_that_shows_another_queue_is_found() {
+        let told = told(vec![claim(1, 7, Mode::Exclusive), claim(2, 8, Mode::Exclusive), leaves(3, 7)]);
+        let shown = |revision, owners: &[u64], waiters: &[u64]| {
+            let queue = Answer::Queue { owners: owners.to_vec(), waiters: waiters.to_vec(), revision };
+            described(&told, &[call(9, Action::Describe { lock: "l/0".into() }, Ended::Ok(queue))]).len()
+        };
+        assert_eq!((shown(1, &[1], &[]), shown(2, &[1], &[2]), shown(3, &[2], &[])), (0, 0, 0));
+        assert_eq!((shown(2, &[1, 2], &[]), shown(3, &[1], &[2]), shown(3, &[], &[])), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_revision_is_known_from_the_first_who_was_told_of_it_or_of_a_later_one() {
+        let mut history = History::default();
+        let wrote = |revision| Ended::Ok(Answer::Wrote { revision });
+        history.calls = vec![
+            call(50, Action::Delete { key: "k".into() }, wrote(2)),
+            call(60, Action::Compact { revision: 9 }, wrote(9)),
+        ];
+        assert_eq!(known(&history, &BTreeMap::new(), &[(40, 1), (70, 3)]), [(1, 40), (2, 50), (3, 70)]);
+    }
+}
