@@ -128,7 +128,7 @@ impl Faults {
         self.hands.mend_all(&core).await;
         for id in all.iter().filter(|id| !core.contains(id)) {
             // Some have no power, and some are alone with what they know.
-            if rng.random_bool(0.5) {
+            if rng.random_bool(0.5) || !self.hands.can_cut() {
                 self.hands.field.servers.kill(*id).await;
             } else {
                 let rest = rest(&self.hands, &[Machine::Server(*id)]);

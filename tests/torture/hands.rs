@@ -121,6 +121,12 @@ impl Hands {
         self.build().await;
     }
 
+    /// Links can be cut here.
+    #[must_use]
+    pub fn can_cut(&self) -> bool {
+        self.inner.net.is_some()
+    }
+
     /// Cuts links, each from the first to the second.
     pub async fn cut(&self, links: &[Link]) {
         let first: Vec<Link> = {

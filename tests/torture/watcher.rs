@@ -14,11 +14,20 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(1000);
 
 /// Watches one server for as long as it is polled. On the watcher's machine.
 pub async fn watch(field: Arc<Field>, id: u64) {
-    let Ok(client) = Client::builder([field.endpoint(id)]).deadline(ANSWER_WITHIN).build() else { return };
+    let new = || Client::builder([field.endpoint(id)]).deadline(ANSWER_WITHIN).build().ok();
+    let mut client = new();
     let mut answered_in = 0;
     loop {
         let life = field.servers.life(id);
-        if let Some(status) = ask(&client, id).await
+        let status = match &client {
+            Some(client) => ask(client, id).await,
+            None => None,
+        };
+        if status.is_none() {
+            // A client that has gone elsewhere stays there; a new one knows this server alone.
+            client = new();
+        }
+        if let Some(status) = status
             && field.servers.life(id) == life
             && field.servers.is_up(id)
         {
