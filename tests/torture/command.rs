@@ -11,9 +11,12 @@ use std::{
 use anyhow::{Context, Result};
 use clap::Parser;
 use ringfence_cluster::binary;
-use ringfence_simulation::report::{
-    Totals, failure_story, jsonl,
-    text::{duration, section},
+use ringfence_simulation::{
+    report::{
+        Totals, failure_story, jsonl,
+        text::{duration, section},
+    },
+    schedule::Fault,
 };
 use ringfence_torture::{
     clean, control, disks,
@@ -55,6 +58,9 @@ struct Arguments {
     /// Seconds with faults in a round.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(5..=600))]
     seconds: u32,
+    /// Leave out faults of these kinds, such as `failing-sync`; several with commas.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = kind)]
+    without: Vec<&'static str>,
     /// Processes alone, on the loopback address, even where there could be networks and disks.
     #[arg(long)]
     loopback: bool,
@@ -70,6 +76,11 @@ struct Arguments {
     /// Only take away what the run of this name has left.
     #[arg(long, value_name = "NAME", hide = true)]
     clean: Option<String>,
+}
+
+fn kind(name: &str) -> Result<&'static str, String> {
+    let found = Fault::KINDS.iter().find(|(kind, _)| *kind == name);
+    found.map(|(kind, _)| *kind).ok_or_else(|| format!("`{name}` is no fault"))
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -197,7 +208,8 @@ impl Torture<'_> {
 
     async fn round(&mut self, seed: u64, seconds: u32) -> Result<()> {
         let means = Means { root: self.net.is_some(), library: self.library.is_some() };
-        let schedule = plan::schedule(seed, seconds, self.arguments.nodes, means);
+        let mut schedule = plan::schedule(seed, seconds, self.arguments.nodes, means);
+        schedule.faults.retain(|timed| !self.arguments.without.contains(&timed.fault.kind()));
         let directory = directory(&self.name).join(format!("seed-{seed}"));
         let (program, library) = (self.program.clone(), self.library.clone());
         let plan = Plan { schedule, net: self.net.clone(), directory: directory.clone(), program, library };

@@ -10,7 +10,7 @@ use ringfence_simulation::{
     history::{Action, Answer, Call, Ended, Entry, History, Mode, Time, Told},
 };
 
-use crate::scroll::Change;
+use crate::scroll::{ByRevision, Change};
 
 /// A claim in its queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,30 +33,33 @@ struct Queues {
 
 /// The log as entries, numbered by revisions.
 #[must_use]
-pub fn entries(told: &BTreeMap<u64, Vec<Change>>, calls: &[Call]) -> BTreeMap<u64, Entry> {
+pub fn entries(told: &ByRevision, calls: &[Call]) -> BTreeMap<u64, Entry> {
     let known = Known::of(calls);
     let mut queues = Queues::default();
-    let entries = told.iter().map(|(revision, changes)| (*revision, queues.entry(changes, &known)));
+    let entries = told.iter().map(|(revision, (at, changes))| (*revision, queues.entry(*at, changes, &known)));
     entries.collect()
 }
 
 /// What calls tell of the ends of sessions and claims.
 struct Known {
-    /// Sessions that somebody closed, or may have.
-    closed: BTreeSet<u64>,
-    /// Tokens that somebody gave back, or may have.
-    released: BTreeSet<u64>,
+    /// Sessions that somebody closed, or may have, and since when.
+    closed: BTreeMap<u64, Time>,
+    /// Tokens that somebody gave back, or may have, and since when.
+    released: BTreeMap<u64, Time>,
     /// Tokens that somebody was told, of locks: a latch acts by itself.
     held: BTreeSet<u64>,
 }
 
 impl Known {
     fn of(calls: &[Call]) -> Self {
-        let mut known = Self { closed: BTreeSet::new(), released: BTreeSet::new(), held: BTreeSet::new() };
+        let mut known = Self { closed: BTreeMap::new(), released: BTreeMap::new(), held: BTreeSet::new() };
+        let first = |times: &mut BTreeMap<u64, Time>, of: u64, start: Time| {
+            times.entry(of).and_modify(|first| *first = start.min(*first)).or_insert(start);
+        };
         for call in calls {
             match (&call.action, &call.ended) {
-                (Action::CloseSession { session }, _) => known.closed.extend([*session]),
-                (Action::Release { token, .. }, _) => known.released.extend([*token]),
+                (Action::CloseSession { session }, _) => first(&mut known.closed, *session, call.start),
+                (Action::Release { token, .. }, _) => first(&mut known.released, *token, call.start),
                 (Action::Acquire { lock, .. }, Ended::Ok(Answer::Token { token })) if lock.starts_with("l/") => {
                     known.held.extend([*token]);
                 }
@@ -65,10 +68,21 @@ impl Known {
         }
         known
     }
+
+    /// Whether somebody may have closed the session by then.
+    fn closed_by(&self, session: u64, at: Time) -> bool {
+        self.closed.get(&session).is_some_and(|start| *start <= at)
+    }
+
+    /// Whether somebody may have given the claim back by then.
+    fn released_by(&self, token: u64, at: Time) -> bool {
+        self.released.get(&token).is_some_and(|start| *start <= at)
+    }
 }
 
 impl Queues {
-    fn entry(&mut self, changes: &[Change], known: &Known) -> Entry {
+    /// What these changes did, of which somebody was told at this moment.
+    fn entry(&mut self, at: Time, changes: &[Change], known: &Known) -> Entry {
         let mut entry = Entry::default();
         let mut touched = BTreeSet::new();
         let mut expired = BTreeSet::new();
@@ -90,12 +104,12 @@ impl Queues {
                 Some(_) => {}
                 None => {
                     let Some((name, token)) = self.keys.remove(&version.key) else {
-                        expired.extend(session_of(&version.key).filter(|session| !known.closed.contains(session)));
+                        expired.extend(session_of(&version.key).filter(|session| !known.closed_by(*session, at)));
                         continue;
                     };
                     let claim = self.by_name.get_mut(&name).and_then(|queue| queue.remove(&token));
                     let Some(claim) = claim else { continue };
-                    let given_back = known.released.contains(&token) || known.closed.contains(&claim.session);
+                    let given_back = known.released_by(token, at) || known.closed_by(claim.session, at);
                     expired.extend((known.held.contains(&token) && !given_back).then_some(claim.session));
                     entry.ended.push((name.clone(), claim.session, token));
                     touched.insert(name);
@@ -151,7 +165,7 @@ fn session_of(key: &str) -> Option<u64> {
 
 /// Who describes a lock is shown exactly its queue at the revision that is named.
 #[must_use]
-pub fn described(told: &BTreeMap<u64, Vec<Change>>, calls: &[Call]) -> Vec<Broken> {
+pub fn described(told: &ByRevision, calls: &[Call]) -> Vec<Broken> {
     let known = Known::of(&[]);
     let mut asked: Vec<(u64, &Call)> = calls
         .iter()
@@ -165,8 +179,8 @@ pub fn described(told: &BTreeMap<u64, Vec<Change>>, calls: &[Call]) -> Vec<Broke
     let mut queues = Queues::default();
     let mut wrong = Vec::new();
     for (at, call) in asked {
-        while let Some((_, changes)) = told.next_if(|(revision, _)| **revision <= at) {
-            queues.entry(changes, &known);
+        while let Some((_, (then, changes))) = told.next_if(|(revision, _)| **revision <= at) {
+            queues.entry(*then, changes, &known);
         }
         let (Action::Describe { lock }, Ended::Ok(Answer::Queue { owners, waiters, .. })) = (&call.action, &call.ended)
         else {

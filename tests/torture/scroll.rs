@@ -33,6 +33,9 @@ pub struct Change {
     pub first: bool,
 }
 
+/// By revision: when somebody was told of it first, and the changes, in order of their keys.
+pub type ByRevision = BTreeMap<u64, (Time, Vec<Change>)>;
+
 /// What followers were told; a clone is the same.
 #[derive(Clone, Debug, Default)]
 pub struct Scroll {
@@ -41,8 +44,7 @@ pub struct Scroll {
 
 #[derive(Debug, Default)]
 struct Book {
-    /// By revision: the changes, in order of their keys, and when somebody was told first.
-    told: BTreeMap<u64, (Time, Vec<Change>)>,
+    told: ByRevision,
     /// All up to this one was told to somebody.
     whole: u64,
     /// Moments at which somebody was told that there is this revision.
@@ -51,10 +53,10 @@ struct Book {
 }
 
 impl Scroll {
-    /// All that was told, by revision.
+    /// All that was told.
     #[must_use]
-    pub fn told(&self) -> BTreeMap<u64, Vec<Change>> {
-        self.book().told.iter().map(|(revision, (_, changes))| (*revision, changes.clone())).collect()
+    pub fn told(&self) -> ByRevision {
+        self.book().told.clone()
     }
 
     /// All up to this revision was told to somebody.

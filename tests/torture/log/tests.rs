@@ -21,8 +21,9 @@ fn leaves(revision: u64, session: u64) -> Vec<Change> {
     gone(revision, format!("l/0/{session:016x}-a"))
 }
 
-fn told(all: Vec<Vec<Change>>) -> BTreeMap<u64, Vec<Change>> {
-    (1..).zip(all).collect()
+/// Each revision is told at ten times its number.
+fn told(all: Vec<Vec<Change>>) -> ByRevision {
+    (1..).zip(all).map(|(revision, changes)| (revision, (revision * 10, changes))).collect()
 }
 
 fn call(end: Time, action: Action, ended: Ended) -> Call {
@@ -60,8 +61,11 @@ fn a_claim_that_went_without_a_word_expired() {
     let held = call(5, acquire, Ended::Ok(Answer::Token { token: 1 }));
     assert_eq!(entries(&told, std::slice::from_ref(&held))[&2].expired, [7]);
     for action in [Action::Release { lock: "l/0".into(), session: 7, token: 1 }, Action::CloseSession { session: 7 }] {
-        let calls = [held.clone(), call(9, action, Ended::Unknown)];
+        let calls = [held.clone(), call(9, action.clone(), Ended::Unknown)];
         assert_eq!(entries(&told, &calls)[&2].expired, [0; 0]);
+        // Whoever gives back what is gone already did not end it.
+        let calls = [held.clone(), call(99, action, Ended::Unknown)];
+        assert_eq!(entries(&told, &calls)[&2].expired, [7]);
     }
     // Nobody was told that it was granted: its wait may have been given up.
     assert_eq!(entries(&told, &[])[&2].expired, [0; 0]);
@@ -97,13 +101,15 @@ fn a_revision_is_known_from_the_first_who_was_told_of_it_or_of_a_later_one() {
 }
 
 /// Which checkers reject what these were told and answered.
-fn rejected(told: &BTreeMap<u64, Vec<Change>>, calls: Vec<Call>, beliefs: Vec<Belief>) -> Vec<&'static str> {
+fn rejected(told: &ByRevision, calls: Vec<Call>, beliefs: Vec<Belief>) -> Vec<&'static str> {
     let mut history = History { calls, beliefs, clocks_within_allowance: true, end: 1000, ..History::default() };
+    // Both sessions live on: nothing goes by itself.
+    history.renewals = [7, 8].map(|session| Renewed { session, ttl_ms: 10_000, sent: 1, acknowledged: 2 }).to_vec();
     history.entries = entries(told, &history.calls);
-    let heard: Vec<_> = told.keys().map(|revision| (revision * 10, *revision)).collect();
+    let heard: Vec<_> = told.iter().map(|(revision, (at, _))| (*at, *revision)).collect();
     history.known = known(&history, &history.entries, &heard);
     let mut left: BTreeMap<&str, _> = BTreeMap::new();
-    for version in told.values().flatten().map(|change| &change.version) {
+    for version in told.values().flat_map(|(_, changes)| changes).map(|change| &change.version) {
         left.insert(&version.key, version);
     }
     let seen = |version: &Version| {
