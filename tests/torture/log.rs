@@ -197,17 +197,11 @@ pub fn described(told: &ByRevision, calls: &[Call]) -> Vec<Broken> {
 
 /// Moments by which each revision had surely been applied somewhere: somebody was told of it, or of a later one.
 #[must_use]
-pub fn known(history: &History, entries: &BTreeMap<u64, Entry>, heard: &[(Time, u64)]) -> Vec<(u64, Time)> {
-    let granted: BTreeMap<u64, u64> = entries
-        .iter()
-        .flat_map(|(revision, entry)| entry.granted.iter().map(|(_, _, token)| (*token, *revision)))
-        .collect();
+pub fn known(history: &History, heard: &[(Time, u64)]) -> Vec<(u64, Time)> {
     let mut heard = heard.to_vec();
     for call in &history.calls {
         match &call.ended {
-            Ended::Ok(Answer::Token { token }) => {
-                heard.push((call.end, granted.get(token).copied().unwrap_or(*token)));
-            }
+            Ended::Ok(Answer::Token { token }) => heard.push((call.end, *token)),
             Ended::Ok(Answer::Wrote { revision }) if !matches!(call.action, Action::Compact { .. }) => {
                 heard.push((call.end, *revision));
             }

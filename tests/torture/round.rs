@@ -246,7 +246,7 @@ impl Round {
         let recorder = self.world.recorder();
         let told = self.scroll.told();
         let entries = recorder.read(|history| log::entries(&told, &history.calls));
-        let known = recorder.read(|history| log::known(history, &entries, &self.scroll.heard()));
+        let known = recorder.read(|history| log::known(history, &self.scroll.heard()));
         // A log with an end missing would accuse everybody.
         if self.scroll.whole() >= last {
             for (index, entry) in entries {

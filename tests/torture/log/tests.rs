@@ -97,7 +97,7 @@ fn a_revision_is_known_from_the_first_who_was_told_of_it_or_of_a_later_one() {
         call(50, Action::Delete { key: "k".into() }, wrote(2)),
         call(60, Action::Compact { revision: 9 }, wrote(9)),
     ];
-    assert_eq!(known(&history, &BTreeMap::new(), &[(40, 1), (70, 3)]), [(1, 40), (2, 50), (3, 70)]);
+    assert_eq!(known(&history, &[(40, 1), (70, 3)]), [(1, 40), (2, 50), (3, 70)]);
 }
 
 /// Which checkers reject what these were told and answered.
@@ -107,7 +107,7 @@ fn rejected(told: &ByRevision, calls: Vec<Call>, beliefs: Vec<Belief>) -> Vec<&'
     history.renewals = [7, 8].map(|session| Renewed { session, ttl_ms: 10_000, sent: 1, acknowledged: 2 }).to_vec();
     history.entries = entries(told, &history.calls);
     let heard: Vec<_> = told.iter().map(|(revision, (at, _))| (*at, *revision)).collect();
-    history.known = known(&history, &history.entries, &heard);
+    history.known = known(&history, &heard);
     let mut left: BTreeMap<&str, _> = BTreeMap::new();
     for version in told.values().flat_map(|(_, changes)| changes).map(|change| &change.version) {
         left.insert(&version.key, version);
@@ -169,7 +169,7 @@ fn a_session_that_ends_early_is_found() {
     let told = told(vec![claim(1, 7, Mode::Exclusive), leaves(2, 7)]);
     let mut history = History { calls: vec![takes(1, 9, 7, 1)], end: 1000, ..History::default() };
     history.entries = entries(&told, &history.calls);
-    history.known = known(&history, &history.entries, &[(20, 2)]);
+    history.known = known(&history, &[(20, 2)]);
     history.last_revision = 2;
     let renewed = |ttl_ms| Renewed { session: 7, ttl_ms, sent: 5, acknowledged: 8 };
     history.renewals = vec![renewed(500)];
