@@ -138,8 +138,7 @@ impl Queues {
 fn grant(queue: &mut Queue) -> Vec<(u64, u64)> {
     let mut granted = Vec::new();
     let Some(first) = queue.values().next().map(|claim| claim.mode) else { return granted };
-    let mut owners = 0;
-    for (token, claim) in queue.iter_mut() {
+    for (owners, (token, claim)) in queue.iter_mut().enumerate() {
         let fits = match (claim.mode, first) {
             _ if owners == 0 => true,
             (Mode::Shared, Mode::Shared) => true,
@@ -149,7 +148,6 @@ fn grant(queue: &mut Queue) -> Vec<(u64, u64)> {
         if !fits {
             break;
         }
-        owners += 1;
         if !std::mem::replace(&mut claim.owner, true) {
             granted.push((*token, claim.session));
         }
