@@ -1,6 +1,6 @@
 //! Describes a cluster, and writes its files.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use tempfile::TempDir;
 
@@ -51,6 +51,8 @@ pub struct Builder {
     http: bool,
     tls: bool,
     environment: Vec<(String, String)>,
+    members: Vec<MemberSettings>,
+    through: BTreeMap<u64, Vec<String>>,
 }
 
 impl Default for Builder {
@@ -65,6 +67,8 @@ impl Default for Builder {
             http: false,
             tls: false,
             environment: Vec::new(),
+            members: Vec::new(),
+            through: BTreeMap::new(),
         }
     }
 }
@@ -95,6 +99,21 @@ impl Builder {
     #[must_use]
     pub fn ports(mut self, ports: Ports) -> Self {
         self.ports = ports;
+        self
+    }
+
+    /// These members, at their own addresses, instead of a number of them on the loopback address: for nodes in networks of their own.
+    #[must_use]
+    pub fn members(mut self, members: Vec<MemberSettings>) -> Self {
+        self.members = members;
+        self
+    }
+
+    /// Starts a node through this command, whose last argument is followed by the server's own: for a node in a network of its own. It must become
+    /// the server itself, under the same process id.
+    #[must_use]
+    pub fn through(mut self, id: u64, command: Vec<String>) -> Self {
+        self.through.insert(id, command);
         self
     }
 
@@ -151,7 +170,10 @@ impl Builder {
                 (made.path().to_owned(), Some(made))
             }
         };
-        let (members, mut reserved) = place(self.nodes, self.ports)?;
+        let (members, mut reserved) = match self.members.is_empty() {
+            true => place(self.nodes, self.ports)?,
+            false => (self.members, Vec::new()),
+        };
         let authority = if self.tls {
             let authority = Authority::open(&directory.join(CERTS))?;
             authority.sign_all(members.len(), &LOCAL_NAMES, Validity::Days(365))?;
@@ -174,7 +196,9 @@ impl Builder {
             fs::create_dir_all(&own).map_err(|error| ClusterError::io("create", &own, error))?;
             let config = own.join("config.toml");
             settings.save(&config)?;
-            nodes.push(Node::new(settings, config, &own, binary.clone(), self.environment.clone(), Keeping::WithUs));
+            let through = self.through.get(&settings.node_id).cloned().unwrap_or_default();
+            let node = Node::new(settings, config, &own, binary.clone(), self.environment.clone(), Keeping::WithUs);
+            nodes.push(node.through(through));
         }
         Ok(Cluster::new(nodes, directory, temporary, reserved))
     }

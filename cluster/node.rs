@@ -1,6 +1,7 @@
 //! One node: its files, and its process.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
@@ -44,6 +45,7 @@ pub struct Node {
     binary: PathBuf,
     environment: Vec<(String, String)>,
     keeping: Keeping,
+    through: Vec<String>,
     child: Mutex<Option<Child>>,
     ended: Mutex<Option<ExitStatus>>,
 }
@@ -66,9 +68,16 @@ impl Node {
             binary,
             environment,
             keeping,
+            through: Vec::new(),
             child: Mutex::new(None),
             ended: Mutex::new(None),
         }
+    }
+
+    /// Its process is started through this command, which becomes the server.
+    pub(crate) fn through(mut self, command: Vec<String>) -> Self {
+        self.through = command;
+        self
     }
 
     /// A node of the same cluster with this one's program and settings, that waits to be added; writes its files.
@@ -182,8 +191,9 @@ impl Node {
             .open(&self.log)
             .map_err(|error| ClusterError::io("open", &self.log, error))?;
         let errors = log.try_clone().map_err(|error| ClusterError::io("open", &self.log, error))?;
-        let mut command = Command::new(&self.binary);
-        command.arg("--config").arg(&self.config).stdin(Stdio::null()).stdout(log).stderr(errors);
+        let mut words = self.through.iter().map(AsRef::<OsStr>::as_ref).chain([self.binary.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or(self.binary.as_os_str()));
+        command.args(words).arg("--config").arg(&self.config).stdin(Stdio::null()).stdout(log).stderr(errors);
         // What stands in the files is what runs, whatever the caller's environment sets for other servers.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("RINGFENCE") {

@@ -12,17 +12,20 @@
 //! - [`world`]: three servers with their disks, clients, and links that can be cut and healed.
 //! - [`scenarios`]: stories with a known course.
 //! - [`workload`]: what the clients do, each call written down.
+//! - [`place`]: what the workload asks of the world in which it works, simulated or of real processes.
 //! - `run`: one seed, one world: the cluster, its clients, the faults, and the end at which everything has to work.
 //! - `suite`: many seeds, several at a time; `determinism`: each in two processes, compared step by step.
 //! - [`trace`]: everything that anybody said, with the moment by the simulated clock, and its hash.
 //!
-//! Without `--cfg madsim` there is nothing here; the program `simulation` says how to run it then.
+//! Without `--cfg madsim` there is no world here; the program `simulation` says how to run it then. Histories, checkers, schedules, reports and the
+//! workload are there in both: `tests/torture` uses them with real processes.
 
 #[cfg(all(test, madsim))]
 mod alone;
 pub mod bank;
 pub mod checkers;
 pub mod history;
+pub mod place;
 pub mod report;
 pub mod schedule;
 pub mod workload;

@@ -25,6 +25,8 @@ pub(super) struct Facts<'a> {
     pub history: &'a History,
     /// When each entry was first applied by anybody.
     applied: BTreeMap<u64, Time>,
+    /// The same, apart from what only those knew who were told that they own a lock.
+    told: BTreeMap<u64, Time>,
     /// All versions in the order of the log, with the index of their entry.
     pub versions: Vec<(u64, &'a Version)>,
     /// The versions of each key, oldest first.
@@ -44,9 +46,14 @@ impl<'a> Facts<'a> {
             let first: &mut Time = applied.entry(one.index).or_insert(one.at);
             *first = one.at.min(*first);
         }
+        for (index, at) in &history.known {
+            applied.entry(*index).or_insert(*at);
+        }
+        let told = applied.clone();
         let mut facts = Self {
             history,
             applied,
+            told,
             versions: Vec::new(),
             by_key: BTreeMap::new(),
             made_in: BTreeMap::new(),
@@ -60,9 +67,28 @@ impl<'a> Facts<'a> {
                 facts.made_in.entry(version.revision).or_insert(index);
             }
         }
-        facts.fill_newest();
         facts.fill_claims();
+        facts.fill_granted();
+        facts.fill_newest();
         facts
+    }
+
+    /// Where no replica tells what it applies, whoever was told that it owns a lock knows that this was applied, and all before it.
+    fn fill_granted(&mut self) {
+        if self.history.known.is_empty() {
+            return;
+        }
+        let granted = |(call, token): (&Call, u64)| Some((call.end, self.claims.get(&token)?.granted?));
+        let mut granted: Vec<(Time, u64)> = acquired(self.history).filter_map(granted).collect();
+        granted.sort_unstable();
+        let mut newest = 0;
+        for (at, index) in granted {
+            for entry in (newest + 1)..=index {
+                let first = self.applied.entry(entry).or_insert(at);
+                *first = at.min(*first);
+            }
+            newest = index.max(newest);
+        }
     }
 
     fn fill_newest(&mut self) {
@@ -137,6 +163,12 @@ impl<'a> Facts<'a> {
     /// When an entry was first applied; the world's end where that isn't known.
     pub fn shown_at(&self, index: u64) -> Time {
         self.applied_at(index).unwrap_or(self.history.end)
+    }
+
+    /// When a claim was gone that this entry ended; the world's end where that isn't known. That somebody else was told that it owns the lock
+    /// doesn't show it: it may have been told too early.
+    pub fn gone_at(&self, ended: u64) -> Time {
+        self.told.get(&ended).copied().unwrap_or(self.history.end)
     }
 
     /// Moments at which entries were first applied, in the order of the log.

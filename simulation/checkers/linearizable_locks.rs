@@ -145,7 +145,7 @@ fn check_lock(
         }
         // A latch gives up by itself, and no call of its user's says so; then the log alone knows since when.
         if let Some(ended) = facts.claims.get(token).and_then(|claim| claim.ended) {
-            claim.may_go(facts.shown_at(ended));
+            claim.may_go(facts.gone_at(ended));
         }
         goes.extend(claim.goes.map(|goes| (*token, goes)));
         let first = calls.iter().find(|call| tells_of(call, *token)).copied();

@@ -4,7 +4,7 @@
 //! All moments are true time: nanoseconds since the world began, whatever the nodes' own clocks say. Nothing in here knows
 //! madsim, so that a checker is tested with histories written by hand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 mod conditions;
 
@@ -54,6 +54,30 @@ pub enum Mode {
     Shared,
     /// With at most so many at once.
     Permits(u32),
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mode::Exclusive => f.write_str("exclusive"),
+            Mode::Shared => f.write_str("shared"),
+            Mode::Permits(permits) => write!(f, "permits {permits}"),
+        }
+    }
+}
+
+/// What [`Mode`] is shown as.
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("permits ").map(str::parse)) {
+            ("exclusive", _) => Ok(Mode::Exclusive),
+            ("shared", _) => Ok(Mode::Shared),
+            (_, Some(Ok(permits))) => Ok(Mode::Permits(permits)),
+            _ => Err(format!("`{text}` is no mode")),
+        }
+    }
 }
 
 /// Something a client asked for. Values of writes are unique in a world, so that each can be recognised.
@@ -514,6 +538,8 @@ pub struct History {
     pub entries: BTreeMap<u64, Entry>,
     /// In order of time.
     pub applied: Vec<Applied>,
+    /// Where no replica tells what it applies: indexes of entries, and a moment by which each had surely been applied somewhere.
+    pub known: Vec<(u64, Time)>,
     /// In order of their begin.
     pub leaders: Vec<Led>,
     /// In order of time.

@@ -178,6 +178,11 @@ impl Recorder {
         true
     }
 
+    /// By this moment this entry had been applied somewhere, as is seen from outside.
+    pub fn known(&self, index: u64, at: Time) {
+        self.write(|book| book.history.known.push((index, at)));
+    }
+
     /// A server was seen to lead in a term now, whether for the first time or again.
     pub fn leads(&self, server: Server, term: u64) {
         let now = self.now();

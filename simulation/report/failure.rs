@@ -19,6 +19,20 @@ const TIME_WIDTH: usize = 10;
 /// if nothing is broken.
 #[must_use]
 pub fn failure_text(history: &History, seed: u64, verdict: &Verdict, options: &str) -> String {
+    let mut text = failure_story(history, seed, verdict);
+    if text.is_empty() {
+        return text;
+    }
+    let options = if options.is_empty() { String::new() } else { format!(" {options}") };
+    text.push_str(&format!("\nRun it again:              scripts/simulate --seed {seed}{options}\n"));
+    text.push_str(&format!("With all that happens:     scripts/simulate --seed {seed}{options} --trace\n"));
+    text.push_str(&format!("The fewest faults for it:  scripts/simulate --shrink {seed}{options}\n"));
+    text
+}
+
+/// The same without the commands. Nothing if nothing is broken.
+#[must_use]
+pub fn failure_story(history: &History, seed: u64, verdict: &Verdict) -> String {
     let Some(first) = verdict.broken.iter().min_by_key(|broken| broken.at) else { return String::new() };
     let mut text = format!("SEED {seed} FAILED: {} at {:.6} s\n", first.checker, seconds(first.at));
     for line in first.what.lines() {
@@ -33,10 +47,6 @@ pub fn failure_text(history: &History, seed: u64, verdict: &Verdict, options: &s
     text.push('\n');
     text.push_str(&table(shown, &lanes, after.min(EVENTS_BEFORE)));
     text.push_str(&others(verdict));
-    let options = if options.is_empty() { String::new() } else { format!(" {options}") };
-    text.push_str(&format!("\nRun it again:              scripts/simulate --seed {seed}{options}\n"));
-    text.push_str(&format!("With all that happens:     scripts/simulate --seed {seed}{options} --trace\n"));
-    text.push_str(&format!("The fewest faults for it:  scripts/simulate --shrink {seed}{options}\n"));
     text
 }
 

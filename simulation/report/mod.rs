@@ -21,7 +21,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 
-pub use failure::failure_text;
+pub use failure::{failure_story, failure_text};
 pub use figures::{Broken, Endings, Figures, Run, Totals};
 
 use crate::history::Time;

@@ -10,8 +10,13 @@ impl Totals {
     /// The report in aligned columns. `all_marks`: those that a good set of seeds hits.
     #[must_use]
     pub fn text(&self, all_marks: &[&str]) -> String {
-        let mut text = self.heading();
-        text.push_str(&self.failures_text());
+        format!("{}{}{}", self.heading(), self.story_text(), self.marks_text(all_marks))
+    }
+
+    /// Failures, operations, faults and what else happened: the report without its heading and the marks.
+    #[must_use]
+    pub fn story_text(&self) -> String {
+        let mut text = self.failures_text();
         text.push_str(&section("Operations", &operations(&self.figures)));
         let mut faults = counts(self.figures.faults.iter());
         faults.push(vec!["without effect".to_owned(), self.figures.faults_without_effect.to_string()]);
@@ -21,7 +26,6 @@ impl Totals {
         if !unknown.is_empty() {
             text.push_str(&section("Checkers that gave up on a part, in how many seeds", &unknown));
         }
-        text.push_str(&self.marks_text(all_marks));
         text
     }
 
@@ -113,7 +117,8 @@ fn counts<'a>(all: impl Iterator<Item = (&'a String, &'a u64)>) -> Vec<Vec<Strin
 }
 
 /// A title, and rows under it: the first cell to the left, numbers to the right.
-fn section(title: &str, rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn section(title: &str, rows: &[Vec<String>]) -> String {
     let width = rows.iter().filter_map(|row| row.first()).map(|name| name.chars().count()).max().unwrap_or_default();
     let mut table = TabWriter::new(Vec::new()).alignment(Alignment::Right).padding(2);
     for row in rows {
@@ -129,7 +134,8 @@ fn section(title: &str, rows: &[Vec<String>]) -> String {
 }
 
 /// A stretch of time as a person says it.
-pub(super) fn duration(seconds: f64) -> String {
+#[must_use]
+pub fn duration(seconds: f64) -> String {
     if seconds < 120.0 {
         format!("{seconds:.1} s")
     } else if seconds < 7200.0 {

@@ -29,7 +29,7 @@ mod tests;
 pub use faults::{Family, Fault};
 pub use fields::{Kept, Ms, Node, Of, Whom};
 pub use profiles::Profile;
-use ringfence_probes::hooks::Happening;
+pub use ringfence_probes::hooks::Happening;
 
 /// When a fault is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,10 @@ use super::{
     draw, ended,
     hand::{Hand, Watchful},
 };
-use crate::history::{Action, Answer};
+use crate::{
+    history::{Action, Answer},
+    place,
+};
 
 /// The name of one of the keys that all write.
 pub(super) fn key(number: u64) -> String {
@@ -150,7 +153,7 @@ pub(super) async fn compactor(mut hand: Hand) {
         let pause = hand.time(300.0, 10_000.0);
         hand.stop().sleep(pause).await;
         let behind = draw::count(&mut hand.rng, 1, 300);
-        let revision = hand.seen().saturating_sub(behind);
+        let revision = place::forgettable(&hand.common.world, hand.seen().saturating_sub(behind));
         if revision == 0 || hand.stopped() {
             continue;
         }

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use ringfence_client::{Client, Compare, Error, GetOptions, Op, SessionOptions, Txn, WatchItem, WatchOptions};
 
-use crate::{history::Liveness, world::World};
+use crate::{history::Liveness, place::World};
 
 /// Of a single attempt.
 const DEADLINE: Duration = Duration::from_secs(3);

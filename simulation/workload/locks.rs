@@ -9,7 +9,10 @@ use super::{
     hand::{Hand, Watchful},
     keys::conditional,
 };
-use crate::history::{Action, Answer, Ended, Mode};
+use crate::{
+    history::{Action, Answer, Ended, Mode},
+    place,
+};
 
 /// The name of a lock, from 0.
 pub(super) fn name(number: usize) -> String {
@@ -130,7 +133,7 @@ fn ready(hand: &mut Hand, wanted: &Wanted, session: Option<&Session>) -> Lock {
         Mode::Shared => LockMode::Shared,
         Mode::Permits(permits) => LockMode::Semaphore(permits),
     };
-    let lock = hand.client().lock(&wanted.lock).mode(mode);
+    let lock = place::marked(hand.client().lock(&wanted.lock).mode(mode), wanted.mode);
     match session {
         Some(session) => lock.session(session),
         None => {
@@ -162,6 +165,7 @@ async fn hold(hand: &mut Hand, wanted: &Wanted, guard: &LockGuard) {
 }
 
 fn believe(hand: &Hand, wanted: &Wanted, guard: &LockGuard) -> bool {
+    place::looked_at(hand.recorder(), guard.session());
     hand.recorder().belief(hand.me(), &wanted.lock, wanted.mode, guard.token(), || guard.is_valid())
 }
 
@@ -170,8 +174,7 @@ async fn leave(hand: &mut Hand, wanted: &Wanted, guard: LockGuard) -> bool {
     let (session, token) = (guard.session().id(), guard.token());
     let action = Action::Release { lock: wanted.lock.clone(), session, token };
     let abandoned = hand.common.weights.abandoned;
-    if !hand.stopped() && hand.chance(abandoned * 0.3) {
-        guard.session().abandon();
+    if !hand.stopped() && hand.chance(abandoned * 0.3) && place::abandon(guard.session()) {
         // It goes on believing until its lease runs out.
         while believe(hand, wanted, &guard) && !hand.stopped() {
             let pause = hand.time(5.0, 500.0).min(guard.remaining());

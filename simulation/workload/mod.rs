@@ -14,50 +14,34 @@
 //!   acquisition that was given up or ran out of time: it stood in the queue for a while, may have been granted, and is withdrawn.
 //! - The time of a candidate's claim counts from the begin of its candidacy, or from its leadership before: a latch stands
 //!   again by itself.
+//!
+//! The same workers work in the simulated world and against real processes; what they ask of the one or the other is in [`crate::place`].
 
 pub mod draw;
 pub mod figures;
 pub mod weights;
 
-pub use figures::{Figure, figures};
-pub use weights::{Sharing, Weights};
-
-#[cfg(madsim)]
 mod elections;
-#[cfg(madsim)]
 mod ended;
-#[cfg(madsim)]
 mod hand;
-#[cfg(madsim)]
 mod keys;
-#[cfg(madsim)]
 mod last;
-#[cfg(madsim)]
 mod liveness;
-#[cfg(madsim)]
 mod locks;
-#[cfg(madsim)]
 mod reads;
-#[cfg(madsim)]
 mod register;
-#[cfg(madsim)]
 mod sessions;
-#[cfg(madsim)]
 mod start;
-#[cfg(madsim)]
 mod stop;
 #[cfg(all(test, madsim))]
 mod tests;
-#[cfg(madsim)]
 mod watches;
 
-#[cfg(madsim)]
+pub use figures::{Figure, figures};
 pub use last::final_read;
 #[cfg(madsim)]
 pub(crate) use last::whole_keyspace;
-#[cfg(madsim)]
 pub use liveness::{liveness, liveness_at};
-#[cfg(madsim)]
 pub use start::{Workload, start};
-#[cfg(madsim)]
 pub use stop::Stop;
+pub use weights::{Sharing, Weights};

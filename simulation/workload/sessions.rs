@@ -5,7 +5,10 @@
 use ringfence_client::PutOptions;
 
 use super::{ended, hand::Hand};
-use crate::history::{Action, Answer};
+use crate::{
+    history::{Action, Answer},
+    place,
+};
 
 /// A worker that opens sessions and lets them end.
 pub(super) async fn mortal(mut hand: Hand) {
@@ -30,10 +33,12 @@ pub(super) async fn mortal(mut hand: Hand) {
             let answer = |done: &ringfence_client::PutResult| Answer::Wrote { revision: done.revision };
             let put = kv.put_with(key, value, PutOptions::new().bind(&session));
             hand.call(action, put, answer, ended::write).await.ok();
+            place::looked_at(hand.recorder(), &session);
             hand.pause().await;
         }
         let life = hand.time(1.0, 5_000.0);
         hand.stop().sleep(life).await;
+        place::looked_at(hand.recorder(), &session);
         hand.end_session(session).await;
         hand.pause().await;
     }

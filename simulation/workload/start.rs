@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use madsim::task::JoinHandle;
 use rand::{SeedableRng, rngs::SmallRng};
 
 use super::{
@@ -15,7 +14,10 @@ use super::{
     hand::{Common, Counted, Desk, Hand},
     keys, locks, reads, sessions, watches,
 };
-use crate::{history::ClientId, world::World};
+use crate::{
+    history::ClientId,
+    place::{JoinHandle, World},
+};
 
 /// No call takes longer, with what follows it: whoever still works then is given up.
 const END_MAX: Duration = Duration::from_secs(20);

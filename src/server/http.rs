@@ -67,7 +67,12 @@ fn text(status: &MemberStatus) -> String {
         ("state_bytes", "gauge", "Bytes of keys and values, all versions kept.", status.state_bytes),
         ("disk_bytes", "gauge", "Bytes on disk, of log and snapshots.", status.disk_bytes),
         ("disk_free_bytes", "gauge", "Bytes free on the disk.", status.disk_free_bytes),
-        ("disk_full", "gauge", "1 while the disk is full and this member takes no writes.", u64::from(status.disk_full)),
+        (
+            "disk_full",
+            "gauge",
+            "1 while the disk is full and this member takes no writes.",
+            u64::from(status.disk_full),
+        ),
         ("uptime_milliseconds", "counter", "Time since the server was started.", status.uptime_ms),
     ];
     let mut text = String::new();

@@ -140,7 +140,10 @@ async fn live(settings: &Settings, signals: &mut Signals) -> Option<ExitCode> {
 /// Waits until there is room on the disk again.
 async fn room(settings: &Settings) {
     let wanted = enough(settings.disk_reserve_bytes);
-    complain(settings, &format!("waits until {wanted} bytes are free on the disk of its data, and then goes on by itself"));
+    complain(
+        settings,
+        &format!("waits until {wanted} bytes are free on the disk of its data, and then goes on by itself"),
+    );
     loop {
         let place = settings.data.clone();
         // Where the file system doesn't answer, the next start says why.

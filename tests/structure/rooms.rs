@@ -20,6 +20,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cluster", &["server", "proto", "tls"]),
     ("tests", &["cluster", "client", "cli", "proto", "tls"]),
     ("tests/power", &["server", "core"]),
+    // The simulation's workload, schedules, checkers and report, around real processes: there is only one of each.
+    ("tests/torture", &["cluster", "client", "simulation"]),
     ("simulation", &["server", "client", "core", "proto", "probes"]),
     ("simulation/probes", &[]),
 ];

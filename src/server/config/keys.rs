@@ -59,7 +59,11 @@ pub const KEYS: &[Key] = &[
     key("snapshot_entries", "NUMBER", "A snapshot is written after so many log entries"),
     key("snapshot_bytes", "BYTES", "A snapshot is also written after so many bytes of log entries"),
     key("keep_entries", "NUMBER", "So many entries before a snapshot stay in the log, for members that lag a little"),
-    key("disk_reserve_bytes", "BYTES", "With less room on the disk than this, no more writes are taken until there is room"),
+    key(
+        "disk_reserve_bytes",
+        "BYTES",
+        "With less room on the disk than this, no more writes are taken until there is room",
+    ),
     key("log_format", "text|json", "Form of the logs on standard error"),
     key("log_level", "LEVEL", "error, warn, info, debug, trace, or directives such as info,ringfence_server=debug"),
 ];

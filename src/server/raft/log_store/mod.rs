@@ -31,9 +31,9 @@ use super::{
     codec,
     engine::{LogEngine, Mark, Write},
     failure::Failure,
+    room::Room,
     runtime,
     types::{Flushed, LogEntry, LogId, TypeConfig, Vote},
-    room::Room,
     upkeep::Growth,
 };
 
