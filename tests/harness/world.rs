@@ -132,7 +132,7 @@ impl World {
             return Client::connect(self.endpoints()).await.unwrap_or_else(|error| panic!("{error}"));
         }
         let client = tls::client(self).build().unwrap_or_else(|error| panic!("{error}"));
-        client.cluster().find_leader().await.unwrap_or_else(|error| panic!("{error}"));
+        client.cluster().members().await.unwrap_or_else(|error| panic!("{error}"));
         client
     }
 
