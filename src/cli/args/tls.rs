@@ -7,17 +7,17 @@ use ringfence_client::TlsOptions;
 
 use crate::failure::Failure;
 
-/// The files of TLS. With a CA, nothing is said without TLS.
+/// The files of TLS. With a CA, nothing is said without TLS. Their ids are their own: some commands have a key of another kind.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TlsArgs {
     /// CAs of the members' certificates, a PEM file; switches TLS on.
-    #[arg(long, global = true, env = "RINGFENCE_CACERT", value_name = "FILE")]
+    #[arg(id = "tls-cacert", long = "cacert", global = true, env = "RINGFENCE_CACERT", value_name = "FILE")]
     pub cacert: Option<PathBuf>,
     /// This client's certificate, a PEM file, for members that require one; with --key.
-    #[arg(long, global = true, env = "RINGFENCE_CERT", value_name = "FILE")]
+    #[arg(id = "tls-cert", long = "cert", global = true, env = "RINGFENCE_CERT", value_name = "FILE")]
     pub cert: Option<PathBuf>,
     /// Its key, a PEM file.
-    #[arg(long, global = true, env = "RINGFENCE_KEY", value_name = "FILE")]
+    #[arg(id = "tls-key", long = "key", global = true, env = "RINGFENCE_KEY", value_name = "FILE")]
     pub key: Option<PathBuf>,
 }
 
