@@ -135,7 +135,7 @@ async fn the_command_line_says_what_to_mend() {
     let plain = Cli::plain(&format!("https://{address}"));
     let failure = plain.fails(2, &["kv", "get", "k"]).await;
     assert!(failure["message"].as_str().unwrap().contains("--cacert"), "{failure}");
-    plain.fails(2, &["--cert", "a", "--key", "b", "kv", "get", "k"]).await;
+    plain.fails(2, &["--cert", "a", "--cert-key", "b", "kv", "get", "k"]).await;
     plain.fails(2, &["--cacert", &ca, "--cert", "a", "kv", "get", "k"]).await;
     let failure = plain.fails(2, &["--cacert", "/nowhere/ca.pem", "kv", "get", "k"]).await;
     assert!(failure["message"].as_str().unwrap().contains("/nowhere/ca.pem can't be read"), "{failure}");
