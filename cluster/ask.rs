@@ -50,7 +50,8 @@ fn connector(node: &Node) -> Result<Option<Connector>, ClusterError> {
     }
     let Some(ca) = file(CLIENT_TLS_CA) else { return Ok(None) };
     let own = certs::of_name(ca.parent().unwrap_or(Path::new(".")), "client");
-    let identity = own.cert.exists().then_some((Source::File(own.cert), Source::File(own.key)));
+    let there = own.cert.exists();
+    let identity = there.then_some((Source::File(own.cert), Source::File(own.key)));
     let group = Group { identity, ca: Some(Source::File(ca.to_owned())), member: None };
     let connector = Connector::new(group, None);
     connector.map(Some).map_err(|error| ClusterError::Certificates { message: error.to_string() })

@@ -155,7 +155,7 @@ fn tell_tls(cluster: &Cluster) {
         let certs = cluster.certs();
         let client = certs::of_name(&certs, "client");
         println!(
-            "They speak TLS; for the command line:\n  export RINGFENCE_CACERT={} RINGFENCE_CERT={} RINGFENCE_KEY={}",
+            "They speak TLS; for the command line:\n  export RINGFENCE_CACERT={} RINGFENCE_CERT={} RINGFENCE_CERT_KEY={}",
             certs.join("ca.pem").display(),
             client.cert.display(),
             client.key.display()

@@ -17,7 +17,7 @@ pub fn next_step(error: &Error) -> &'static str {
             "give it more time with --timeout, or look at the members with `ringfence cluster status`"
         }
         Error::Untrusted { .. } => {
-            "mend what the message names: --cacert is the CA of the members, --cert and --key are this client's own; without TLS \
+            "mend what the message names: --cacert is the CA of the members, --cert and --cert-key are this client's own; without TLS \
              leave all three out, and look for RINGFENCE_CACERT in the environment"
         }
         Error::Unknown { .. } => {

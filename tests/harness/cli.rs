@@ -29,7 +29,7 @@ impl Cli {
         if tls::is_on(world) {
             let own = certs::of_name(&world.certs(), "client");
             let files = [world.certs().join("ca.pem"), own.cert, own.key];
-            let names = ["RINGFENCE_CACERT", "RINGFENCE_CERT", "RINGFENCE_KEY"];
+            let names = ["RINGFENCE_CACERT", "RINGFENCE_CERT", "RINGFENCE_CERT_KEY"];
             environment.extend(names.into_iter().zip(files).map(|(name, path)| (name, path.display().to_string())));
         }
         Self { endpoints: world.endpoints().join(","), environment }

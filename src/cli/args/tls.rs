@@ -13,34 +13,38 @@ pub struct TlsArgs {
     /// CAs of the members' certificates, a PEM file; switches TLS on.
     #[arg(long, global = true, env = "RINGFENCE_CACERT", value_name = "FILE")]
     pub cacert: Option<PathBuf>,
-    /// This client's certificate, a PEM file, for members that require one; with --key.
+    /// This client's certificate, a PEM file, for members that require one; with --cert-key.
     #[arg(long, global = true, env = "RINGFENCE_CERT", value_name = "FILE")]
     pub cert: Option<PathBuf>,
-    /// Its key, a PEM file.
-    #[arg(long, global = true, env = "RINGFENCE_KEY", value_name = "FILE")]
-    pub key: Option<PathBuf>,
+    /// The certificate's key, a PEM file.
+    #[arg(long, global = true, env = "RINGFENCE_CERT_KEY", value_name = "FILE")]
+    pub cert_key: Option<PathBuf>,
 }
 
 impl TlsArgs {
     /// Settings for the client, if there is TLS.
     pub fn options(&self) -> Result<Option<TlsOptions>, Failure> {
         let Some(ca) = &self.cacert else {
-            return match (&self.cert, &self.key) {
+            return match (&self.cert, &self.cert_key) {
                 (None, None) => Ok(None),
-                _ => Err(Failure::usage("--cert and --key need --cacert, the CAs of the members' certificates")),
+                _ => Err(Failure::usage("--cert and --cert-key need --cacert, the CAs of the members' certificates")),
             };
         };
         let options = TlsOptions::new().ca_file(ca);
-        match (&self.cert, &self.key) {
+        match (&self.cert, &self.cert_key) {
             (None, None) => Ok(Some(options)),
             (Some(cert), Some(key)) => Ok(Some(options.identity_files(cert, key))),
-            _ => Err(Failure::usage("--cert and --key belong together: give both, or neither")),
+            _ => Err(Failure::usage("--cert and --cert-key belong together: give both, or neither")),
         }
     }
 
     /// The same files for a command that is started, which may run in another directory.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let given = [("RINGFENCE_CACERT", &self.cacert), ("RINGFENCE_CERT", &self.cert), ("RINGFENCE_KEY", &self.key)];
+        let given = [
+            ("RINGFENCE_CACERT", &self.cacert),
+            ("RINGFENCE_CERT", &self.cert),
+            ("RINGFENCE_CERT_KEY", &self.cert_key),
+        ];
         let files = given.into_iter().filter_map(|(name, path)| {
             let path = path.as_ref()?;
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());

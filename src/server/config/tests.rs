@@ -184,6 +184,19 @@ fn words_are_checked() {
     assert!(after("\"data\"", "\"\"").contains("data_dir is \"\"; it must be a directory"));
 }
 
+#[test]
+fn files_of_tls_belong_together_and_are_looked_into() {
+    assert!(with("client_tls_cert = \"c.pem\"").starts_with("client_tls_key is missing; it must be a file: "));
+    let error = read(&format!("peer_tls_ca = \"ca.pem\"\n{GOOD}")).unwrap_err();
+    let keys: Vec<_> = error.problems().iter().map(|problem| problem.split(' ').next().unwrap()).collect();
+    assert_eq!(keys, ["peer_tls_cert", "peer_tls_key"]);
+    assert!(
+        with("peer_tls_cert = 1\npeer_tls_key = \"k\"\npeer_tls_ca = \"ca\"").contains("it must be the name of a file")
+    );
+    let files = "peer_tls_cert = \"/nowhere/c\"\npeer_tls_key = \"/nowhere/k\"\npeer_tls_ca = \"/nowhere/ca\"";
+    assert!(with(files).contains("line 1: peer_tls_cert can't be used: /nowhere/c can't be read: No such file"));
+}
+
 fn load(arguments: &[&str], environment: &[(&str, &str)]) -> Result<flags::Loaded, ConfigError> {
     let matches = flags::command().try_get_matches_from([&["ringfenced"], arguments].concat()).unwrap();
     flags::load(&matches, |name| {
