@@ -104,13 +104,12 @@ async fn the_only_voter_waits_for_room() {
 async fn a_snapshot_that_might_not_fit_is_put_off() {
     let mut plan = plan(1);
     plan.snapshot_entries = 10;
-    // The state takes more than what is above the reserve.
-    plan.disks.disk(1).set_room(RESERVE + 1000);
+    // Enough to go on, and nothing above the reserve for a snapshot.
+    plan.disks.disk(1).set_room(RESERVE);
     let nodes = plan.start_cluster().await;
     for n in 0..30 {
         propose(&nodes, vec![put(&format!("a{n}"), vec![0; 100])]).await;
     }
-    // As many entries again as there are between two looks at what to do.
     assert_eq!(nodes[0].node.status().snapshot, 0);
     plan.disks.disk(1).set_room(PLENTY);
     for n in 0.. {
