@@ -8,32 +8,16 @@ use std::{
 };
 
 use ringfence_cluster::settings::{HTTP_LISTEN, NodeSettings};
-use ringfence_tests::{
-    World, binaries,
-    raw::text,
-    wait::{until, within},
-};
+use ringfence_tests::{World, binaries, wait::until};
 
 /// The configuration is wrong.
 const CONFIGURATION: i32 = 2;
 /// The configuration is right, and the server can't start with it here.
 const REFUSED: i32 = 3;
 
-/// Tries to start a server, and gives what it said when it ended by itself.
-async fn attempt(arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = tokio::process::Command::new(binaries::server());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RINGFENCE") {
-            command.env_remove(name);
-        }
-    }
-    let output = within("the server to give up", command.args(arguments).kill_on_drop(true).output()).await.unwrap();
-    (output.status.code(), text(&output.stderr))
-}
-
 /// Checks that a server with this configuration ends with this exit code and says all of these words.
 async fn refuses(config: &Path, code: i32, words: &[&str]) {
-    let (ended, said) = attempt(&["--config", config.to_str().unwrap()]).await;
+    let (ended, said) = binaries::run_server(&["--config", config.to_str().unwrap()]).await;
     assert_eq!(ended, Some(code), "it said: {said}");
     for word in words {
         assert!(said.contains(word), "{word:?} is not in what it said: {said}");
@@ -208,7 +192,7 @@ async fn attempt_or_run(world: &World, written: u64) -> (bool, String) {
             (false, String::new())
         }
         Err(_) => {
-            let (code, said) = attempt(&["--config", world.node(1).config().to_str().unwrap()]).await;
+            let (code, said) = binaries::run_server(&["--config", world.node(1).config().to_str().unwrap()]).await;
             assert_eq!(code, Some(REFUSED), "{said}");
             (true, said)
         }
@@ -245,13 +229,14 @@ async fn configurations_that_are_wrong() {
         fs::write(&path, text).unwrap();
         refuses(&path, CONFIGURATION, words).await;
     }
-    let (code, said) = attempt(&["--config", directory.path().join("nowhere.toml").to_str().unwrap()]).await;
+    let (code, said) =
+        binaries::run_server(&["--config", directory.path().join("nowhere.toml").to_str().unwrap()]).await;
     assert!(code == Some(CONFIGURATION) && said.contains("nowhere.toml"), "{code:?}: {said}");
     fs::write(&path, &right).unwrap();
     let config = path.to_str().unwrap();
-    let (code, said) = attempt(&["--config", config, "--heartbeat-ms", "soon"]).await;
+    let (code, said) = binaries::run_server(&["--config", config, "--heartbeat-ms", "soon"]).await;
     assert!(code == Some(CONFIGURATION) && said.contains("--heartbeat-ms"), "{code:?}: {said}");
-    let (code, said) = attempt(&["--config", config, "--no-such-flag"]).await;
+    let (code, said) = binaries::run_server(&["--config", config, "--no-such-flag"]).await;
     assert!(code == Some(CONFIGURATION) && said.contains("--no-such-flag"), "{code:?}: {said}");
     assert!(!data.exists(), "nothing was made of it");
 }

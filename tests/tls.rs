@@ -15,7 +15,6 @@ use ringfence_proto::peer::{Sender, StatusRequest, peer_client::PeerClient};
 use ringfence_tests::{
     World, binaries,
     cli::Cli,
-    raw::text,
     tls,
     wait::{until, within},
 };
@@ -212,18 +211,6 @@ async fn the_peer_port_answers_members_alone() {
     assert!(!log.contains("panicked"), "{log}");
 }
 
-/// Runs the server until it ends by itself, and gives its exit code and what it said.
-async fn attempt(arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = tokio::process::Command::new(binaries::server());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("RINGFENCE") {
-            command.env_remove(name);
-        }
-    }
-    let output = within("the server to give up", command.args(arguments).kill_on_drop(true).output()).await.unwrap();
-    (output.status.code(), text(&output.stderr))
-}
-
 #[tokio::test]
 async fn certificates_that_can_t_be_used_stop_the_start() {
     let directory = tempfile::tempdir().unwrap();
@@ -264,7 +251,7 @@ async fn certificates_that_can_t_be_used_stop_the_start() {
     for (keys, words) in wrong {
         std::fs::write(&config, format!("{base}{keys}{founders}")).unwrap();
         for check in [&["--check-config"][..], &[]] {
-            let (code, said) = attempt(&[&["--config", &config], check].concat()).await;
+            let (code, said) = binaries::run_server(&[&["--config", &config], check].concat()).await;
             assert_eq!(code, Some(2), "{said}");
             words.iter().for_each(|word| assert!(said.contains(word), "{word:?} is not in: {said}"));
         }
@@ -273,6 +260,6 @@ async fn certificates_that_can_t_be_used_stop_the_start() {
     let right =
         group("peer", "node1.pem", "node1.key", "ca.pem") + &group("client", "node1.pem", "node1.key", "ca.pem");
     std::fs::write(&config, format!("{base}{right}{founders}")).unwrap();
-    let (code, said) = attempt(&["--config", &config, "--check-config"]).await;
+    let (code, said) = binaries::run_server(&["--config", &config, "--check-config"]).await;
     assert_eq!(code, Some(0), "{said}");
 }

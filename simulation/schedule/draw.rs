@@ -247,6 +247,7 @@ impl Schedule {
             faults.push((when, Fault::Kill { whom: Whom::Leader, kept: chance.kept(), down_ms }));
         }
     }
+
     /// Members that stall while a snapshot comes to them, so that the leader's log is purged meanwhile. By luck alone too rare, as well.
     fn held_snapshots(&self, faults: &mut Vec<(When, Fault)>) {
         let mut chance = Chance::new(self.seed, "held snapshots");

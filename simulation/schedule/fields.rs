@@ -36,6 +36,22 @@ pub enum Whom {
     There,
 }
 
+impl Whom {
+    /// The one that is meant among these servers, which are in order of their ids; `None` if there is none.
+    #[must_use]
+    pub fn among(self, servers: &[u64], leader: Option<u64>, there: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Server(id) => servers.contains(&id).then_some(id),
+            Self::Leader => leader,
+            Self::Follower(place) => {
+                let mut followers = servers.iter().copied().filter(|id| Some(*id) != leader);
+                followers.nth(usize::from(place.max(1)) - 1)
+            }
+            Self::There => there.filter(|id| servers.contains(id)),
+        }
+    }
+}
+
 /// A machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Node {

@@ -11,7 +11,10 @@ use std::{
 
 use madsim::runtime::Handle;
 
-use super::{Kept, Node, Of, Whom};
+use super::{
+    Kept, Node, Of, Whom,
+    overlap::{less, more},
+};
 use crate::world::{self, Machine, MessageFaults, Odds, World};
 
 /// Whoever does faults; a clone is the same one.
@@ -38,24 +41,6 @@ struct Held {
     messages: BTreeMap<u32, (Of, Odds)>,
     /// Servers that are to run from now on, whatever was done to them before.
     mended: BTreeSet<u64>,
-}
-
-/// One more; true if it is the first.
-fn more<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) -> bool {
-    let count = counts.entry(key).or_default();
-    *count += 1;
-    *count == 1
-}
-
-/// One less; true if it was the last.
-fn less<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) -> bool {
-    let Some(count) = counts.get_mut(key) else { return false };
-    *count -= 1;
-    let last = *count == 0;
-    if last {
-        counts.remove(key);
-    }
-    last
 }
 
 impl From<Kept> for world::Kept {
@@ -102,17 +87,7 @@ impl Hands {
     /// The server that is meant at this moment; `None` if there is none.
     #[must_use]
     pub fn server(&self, whom: Whom, there: Option<u64>) -> Option<u64> {
-        let servers = self.world.servers();
-        let leader = self.world.leader();
-        match whom {
-            Whom::Server(id) => servers.contains(&id).then_some(id),
-            Whom::Leader => leader,
-            Whom::Follower(place) => {
-                let mut followers = servers.into_iter().filter(|id| Some(*id) != leader);
-                followers.nth(usize::from(place.max(1)) - 1)
-            }
-            Whom::There => there.filter(|id| servers.contains(id)),
-        }
+        whom.among(&self.world.servers(), self.world.leader(), there)
     }
 
     /// All servers and clients.

@@ -19,6 +19,7 @@ pub mod fields;
 pub mod hands;
 #[cfg(madsim)]
 pub mod operator;
+pub mod overlap;
 pub mod profiles;
 pub mod shrink;
 pub mod text;

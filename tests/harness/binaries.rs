@@ -8,6 +8,8 @@ use std::{
 
 use ringfence_cluster::binary;
 
+use super::{raw::text, wait::within};
+
 /// The variable that names the command line's binary, as [`binary::VARIABLE`] names the server's.
 const CLI_VARIABLE: &str = "RINGFENCE_CLI";
 
@@ -29,6 +31,22 @@ pub fn server() -> &'static Path {
 #[must_use]
 pub fn cli() -> &'static Path {
     &BINARIES.1
+}
+
+/// Runs `ringfenced` until it ends by itself, without the caller's own settings; gives its exit code and what it said on standard error.
+///
+/// # Panics
+/// If it goes on.
+pub async fn run_server(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(server());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("RINGFENCE") {
+            command.env_remove(name);
+        }
+    }
+    let output = within("the server to give up", command.args(arguments).kill_on_drop(true).output()).await;
+    let output = output.unwrap_or_else(|error| panic!("{error}"));
+    (output.status.code(), text(&output.stderr))
 }
 
 /// What `scripts/cluster` calls.

@@ -12,7 +12,10 @@ use anyhow::Result;
 use ringfence_simulation::{
     history::{Condition, Machine},
     place::Ground,
-    schedule::{Of, Whom},
+    schedule::{
+        Of, Whom,
+        overlap::{less, more},
+    },
 };
 
 use crate::{
@@ -53,24 +56,6 @@ struct Held {
     mended: BTreeSet<u64>,
 }
 
-/// One more; true if it is the first.
-fn more<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) -> bool {
-    let count = counts.entry(key).or_default();
-    *count += 1;
-    *count == 1
-}
-
-/// One less; true if it was the last.
-fn less<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) -> bool {
-    let Some(count) = counts.get_mut(key) else { return false };
-    *count -= 1;
-    let last = *count == 0;
-    if last {
-        counts.remove(key);
-    }
-    last
-}
-
 impl Hands {
     /// With nothing broken. Without a network nothing is cut.
     #[must_use]
@@ -103,17 +88,7 @@ impl Hands {
     /// The server that is meant at this moment; `None` if there is none.
     #[must_use]
     pub fn server(&self, whom: Whom, there: Option<u64>) -> Option<u64> {
-        let servers = self.field.servers.ids();
-        let leader = self.field.leader();
-        match whom {
-            Whom::Server(id) => servers.contains(&id).then_some(id),
-            Whom::Leader => leader,
-            Whom::Follower(place) => {
-                let mut followers = servers.into_iter().filter(|id| Some(*id) != leader);
-                followers.nth(usize::from(place.max(1)) - 1)
-            }
-            Whom::There => there.filter(|id| servers.contains(id)),
-        }
+        whom.among(&self.field.servers.ids(), self.field.leader(), there)
     }
 
     /// Nothing is cut: what a round before this one left is taken away.

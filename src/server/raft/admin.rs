@@ -218,8 +218,17 @@ impl Administrator {
         }
     }
 
+    /// Begins to hand leadership to the voter that has most of the log; false if there is none beside this node, or raft has stopped.
+    /// From then on this node proposes nothing more in its term.
+    pub async fn give_away(&self) -> bool {
+        match self.best_voter() {
+            Some(voter) => self.raft.trigger().transfer_leader(voter).await.is_ok(),
+            None => false,
+        }
+    }
+
     /// The voter beside this node that has most of the log.
-    pub fn best_voter(&self) -> Option<u64> {
+    fn best_voter(&self) -> Option<u64> {
         let me = *self.raft.node_id();
         let metrics = self.raft.data_metrics();
         let metrics = metrics.borrow_watched();

@@ -410,8 +410,7 @@ impl Node {
         if !self.leadership().is_me || self.inner.failure.message().is_some() {
             return;
         }
-        let Some(target) = self.inner.administrator.best_voter() else { return };
-        if self.inner.raft.trigger().transfer_leader(target).await.is_ok() {
+        if self.inner.administrator.give_away().await {
             let led = self.inner.administrator.led_by_another(self.inner.settings.id);
             let _ = Runtime::timeout(self.inner.settings.handover_timeout, led).await;
         }

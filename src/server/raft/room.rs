@@ -113,22 +113,20 @@ impl Room {
 
     /// Looks now: there is less than the reserve.
     pub async fn is_used_up(&self) -> bool {
-        let place = self.inner.place.clone();
-        matches!(runtime::blocking(move || free_bytes(&place)).await, Ok(Ok(free)) if free < self.inner.reserve)
+        self.ask().await.is_some_and(|free| free < self.inner.reserve)
     }
 
     /// Looks, and says what that changed.
     async fn look(&self) -> Option<Turn> {
         self.inner.appended.store(0, Ordering::Release);
+        self.found(self.ask().await?)
+    }
+
+    /// Bytes that are free now, if the file system says.
+    async fn ask(&self) -> Option<u64> {
         let place = self.inner.place.clone();
-        match runtime::blocking(move || free_bytes(&place)).await {
-            Ok(Ok(free)) => self.found(free),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the room on the disk isn't known");
-                None
-            }
-            Err(_) => None,
-        }
+        let asked = runtime::blocking(move || free_bytes(&place)).await.ok()?;
+        asked.inspect_err(|error| tracing::warn!(%error, "the room on the disk isn't known")).ok()
     }
 
     fn found(&self, free: u64) -> Option<Turn> {
@@ -197,9 +195,7 @@ async fn give_up_leading(administrator: &Administrator, given_up: &mut Option<u6
         return;
     }
     // Who is the only voter has nobody to give it to.
-    if let Some(voter) = administrator.best_voter()
-        && administrator.raft.trigger().transfer_leader(voter).await.is_ok()
-    {
+    if administrator.give_away().await {
         *given_up = term;
     }
 }
