@@ -49,7 +49,7 @@ pub enum Happening {
     SnapshotReceived,
     /// A change of members was proposed.
     MembersProposed,
-    /// A change of voters was half done: this node applied the configuration with both groups.
+    /// A change of voters is half done: the leader that makes it has applied the configuration with both groups.
     VotersHalfChanged,
     /// This node became leader.
     Led,

@@ -125,7 +125,6 @@ impl Schedule {
             schedule.tied(&mut faults);
         }
         schedule.halved_changes(&mut faults);
-        schedule.held_snapshots(&mut faults);
         // Numbered by time, so that the list reads as a story; those that are tied to an event come last.
         faults.sort_by_key(|(when, _)| match when {
             When::At(ms) => (*ms, 0),
@@ -240,30 +239,11 @@ impl Schedule {
         if !changes || chance.percent(30) {
             return;
         }
-        for _ in 0..chance.log_uniform(1, 8) {
+        for _ in 0..chance.log_uniform(1, 2) {
             let happening = Happening::VotersHalfChanged;
-            let when = When::On { happening, nth: chance.log_uniform(1, 8), delay_ms: chance.log_uniform(1, 4) - 1 };
+            let when = When::On { happening, nth: chance.log_uniform(1, 2), delay_ms: chance.log_uniform(1, 2) - 1 };
             let down_ms = Ms(chance.log_uniform(500, 8000));
             faults.push((when, Fault::Kill { whom: Whom::Leader, kept: chance.kept(), down_ms }));
-        }
-    }
-
-    /// Members that stall while a snapshot comes to them, so that the leader's log is purged meanwhile. By luck alone too rare, as well.
-    fn held_snapshots(&self, faults: &mut Vec<(When, Fault)>) {
-        let mut chance = Chance::new(self.seed, "held snapshots");
-        if chance.percent(60) {
-            return;
-        }
-        for _ in 0..chance.log_uniform(1, 8) {
-            let happening = Happening::SnapshotHalfReceived;
-            let when = When::On { happening, nth: chance.log_uniform(1, 8), delay_ms: 0 };
-            let (whom, ms) = (Whom::There, Ms(chance.log_uniform(1000, 12_000)));
-            let fault = match chance.0.random_range(0..3) {
-                0 => Fault::Pause { whom, ms },
-                1 => Fault::Mute { whom, ms },
-                _ => Fault::Slow { whom, by_ms: Ms(chance.log_uniform(50, 1000)), ms },
-            };
-            faults.push((when, fault));
         }
     }
 }

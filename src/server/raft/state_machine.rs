@@ -69,13 +69,15 @@ impl StateMachine {
 
 /// Tells the simulation who votes.
 #[cfg(madsim)]
-fn note_voters(membership: &super::types::Membership) {
+fn note_voters(membership: &super::types::Membership, proposed_here: bool) {
     let groups: Vec<Vec<u64>> =
         membership.get_joint_config().iter().map(|group| group.iter().copied().collect()).collect();
     if groups.len() > 1 {
         use ringfence_probes::hooks::{Happening, happened};
         ringfence_probes::hit(ringfence_probes::marks::JOINT_CONFIGURATION);
-        happened(Happening::VotersHalfChanged);
+        if proposed_here {
+            happened(Happening::VotersHalfChanged);
+        }
     }
     ringfence_probes::voters::note(groups);
 }
@@ -100,7 +102,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 Payload::Blank => self.replica.apply(index, None),
                 Payload::Membership(membership) => {
                     #[cfg(madsim)]
-                    note_voters(&membership);
+                    note_voters(&membership, responder.is_some());
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                     self.replica.apply(index, None)
                 }

@@ -18,14 +18,18 @@
 //!
 //! Besides: since entries lie in chunks, a cut may leave the last entry incomplete; it was never acknowledged, and [`SledEngine::open`]
 //! drops it. What was durable once and is gone is damage: see the `witness`. The purge mark is written, and synced, before what it
-//! covers is removed.
+//! covers is removed. After a sync that failed the database is never closed: closing it would sync once more, and sled panics if
+//! that fails.
 
 use std::{
     fs::{self, File},
     io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Once,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -65,6 +69,8 @@ pub struct SledEngine {
     marks: sled::Tree,
     /// Rule 4: our own handle.
     file: File,
+    /// Done once a sync has failed.
+    left_open: Once,
     /// Rule 5: counted since the last sync.
     unsynced: AtomicUsize,
     /// The number of the last sync, which stands in the database, too.
@@ -93,6 +99,7 @@ impl SledEngine {
             log: db.open_tree("log")?,
             marks,
             file: File::open(path.join("db"))?,
+            left_open: Once::new(),
             unsynced: AtomicUsize::new(0),
             syncs: AtomicU64::new(syncs),
             witness,
@@ -204,22 +211,36 @@ impl SledEngine {
         self.db.flush()?;
         if kept(Rule::RealSync) {
             // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
-            self.file.sync_data().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
+            self.sync_file().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
         }
         self.unsynced.store(0, Ordering::Release);
         self.syncs.store(number, Ordering::Release);
         self.witness.note(number)
     }
 
+    fn sync_file(&self) -> io::Result<()> {
+        // The kernel says it once on each handle of the file, so sled's own would hear of it, too, when it closes.
+        self.file.sync_data().inspect_err(|_| self.left_open.call_once(|| std::mem::forget(self.db.clone())))
+    }
+
     /// No room is something that can pass, if it is all that is wrong: if what was written before can't be synced either, nobody knows
     /// what is on the disk.
     fn judged(&self, result: io::Result<()>) -> io::Result<()> {
         match result {
-            Err(error) if is_full(&error) => match self.file.sync_data() {
+            Err(error) if is_full(&error) => match self.sync_file() {
                 Ok(()) => Err(error),
                 Err(sync) => Err(io::Error::other(format!("{error}, and a sync failed: {sync}"))),
             },
             result => result,
+        }
+    }
+}
+
+impl Drop for SledEngine {
+    /// Leaves sled nothing to sync, and so nothing that could fail.
+    fn drop(&mut self) {
+        if let Err(error) = self.db.flush().map_err(io::Error::from).and_then(|_| self.sync_file()) {
+            tracing::warn!(%error, "the log was not closed in good order");
         }
     }
 }

@@ -1,8 +1,8 @@
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use bytes::Bytes;
 
-use super::{CHUNK_BYTES, SledEngine, key};
+use super::{CHUNK_BYTES, SledEngine, key, open_patiently};
 use crate::raft::engine::{LogEngine, Mark, Write};
 
 fn record(index: u64, bytes: usize) -> Bytes {
@@ -37,6 +37,24 @@ fn records_of_every_size_come_back() {
     assert_eq!(engine.read(7..12, 1).unwrap(), expected[2..3], "one record at least, and no more than asked for");
     assert_eq!(engine.mark(Mark::Vote).unwrap(), Some(Bytes::from_static(b"vote")));
     assert_eq!(engine.mark(Mark::Purged).unwrap(), None);
+}
+
+/// Closing syncs, and sled panics where that fails: it would on a disk whose syncs fail.
+#[test]
+fn after_a_failed_sync_the_database_is_never_closed() {
+    for fails in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut engine = open(directory.path());
+        append(&engine, 0, 10);
+        if fails {
+            // A device that can't be synced.
+            engine.file = File::open("/dev/null").unwrap();
+        }
+        assert_eq!(engine.sync().is_err(), fails);
+        drop(engine);
+        // Whoever holds the database holds its lock; sled's threads let go of it a little after a close.
+        assert_eq!(open_patiently(&directory.path().join("log")).is_err(), fails);
+    }
 }
 
 #[test]
