@@ -13,6 +13,8 @@ use crate::net::run;
 
 /// More than a server needs in a round, and little enough to be filled at once.
 const SIZE_MIB: u64 = 96;
+/// What servers are to keep back of it. Their own reserve is meant for larger disks: on these it would never be free again.
+pub const RESERVE_BYTES: u64 = 8 << 20;
 /// What takes the room away. It stands beside what is the server's, and the server doesn't look at it.
 const BALLAST: &str = "ballast";
 

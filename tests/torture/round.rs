@@ -139,7 +139,8 @@ fn cluster(plan: &Plan, directory: &Path) -> Result<Cluster> {
         .setting("election_timeout_ms_min", number(schedule.election_ms))
         .setting("election_timeout_ms_max", number(schedule.election_ms * 2))
         .setting("snapshot_entries", number(schedule.snapshot_entries))
-        .setting("keep_entries", number(schedule.keep_entries));
+        .setting("keep_entries", number(schedule.keep_entries))
+        .setting("disk_reserve_bytes", number(crate::disks::RESERVE_BYTES));
     for id in 1..=u64::from(schedule.servers) {
         let net = plan.net.as_ref().map(|net| net.there(Place::Machine(Machine::Server(id))));
         let library = plan.library.as_ref().map(|library| {
