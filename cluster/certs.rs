@@ -15,6 +15,7 @@ use std::{
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use ringfence_client::TlsOptions;
 use time::OffsetDateTime;
 
 use crate::{error::ClusterError, settings::NodeSettings};
@@ -53,6 +54,12 @@ pub struct Certificate {
     pub cert: PathBuf,
     /// The key, PEM, readable for its owner alone.
     pub key: PathBuf,
+}
+
+/// Settings of the client whose certificate is in this directory.
+pub fn client_options(directory: &Path) -> TlsOptions {
+    let own = of_name(directory, "client");
+    TlsOptions::new().ca_file(directory.join("ca.pem")).identity_files(own.cert, own.key)
 }
 
 /// A CA in a directory.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use ringfence_client::{Client, ClientBuilder};
 use ringfence_proto::v1::ClusterStatusResponse;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use crate::{
     ask,
     builder::{Builder, CERTS},
+    certs,
     error::ClusterError,
     node::Node,
     ports::{self, ReservedPort},
@@ -94,6 +96,17 @@ impl Cluster {
     /// `http://host:port` of every node, for a client; with TLS `https://host:port`.
     pub fn endpoints(&self) -> Vec<String> {
         self.nodes.iter().map(Node::endpoint).collect()
+    }
+
+    /// Its nodes have TLS on their client ports.
+    pub fn has_tls(&self) -> bool {
+        self.endpoints().iter().any(|endpoint| endpoint.starts_with("https:"))
+    }
+
+    /// A client of all nodes, with the cluster's own certificates if it has TLS. Not connected yet.
+    pub fn client_builder(&self) -> ClientBuilder {
+        let builder = Client::builder(self.endpoints());
+        if self.has_tls() { builder.tls(certs::client_options(&self.certs())) } else { builder }
     }
 
     /// Makes one node more, with free ports and the next number, that waits to be added to this cluster: its files only,
@@ -243,7 +256,12 @@ impl Cluster {
     }
 
     /// Asks again and again until the answer is good. The death of one of these nodes ends it at once.
-    async fn until<T, F>(&self, what: &str, needed: &[Node], mut ask: impl FnMut() -> F) -> Result<T, ClusterError>
+    pub(crate) async fn until<T, F>(
+        &self,
+        what: &str,
+        needed: &[Node],
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, ClusterError>
     where
         F: Future<Output = Result<T, String>>,
     {

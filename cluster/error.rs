@@ -101,6 +101,26 @@ pub enum ClusterError {
         /// Why.
         message: String,
     },
+    /// A node isn't well, so that another can't be taken away.
+    #[error(
+        "nothing was restarted, since not all nodes are well: {why}; see `scripts/cluster status`, and `scripts/cluster up` starts what doesn't run"
+    )]
+    NotWhole {
+        /// Which, and how.
+        why: String,
+    },
+    /// What a client was told didn't hold.
+    #[error("a promise was broken: {what}")]
+    Broken {
+        /// Which.
+        what: String,
+    },
+    /// The client that looks on could not do its work.
+    #[error("the client that looks on: {message}")]
+    Client {
+        /// Why.
+        message: String,
+    },
     /// A node did not answer, or answered with an error.
     #[error("node {id} does not answer: {message}")]
     Rpc {

@@ -24,7 +24,7 @@
 //! - **What stands in the files is what runs**: variables `RINGFENCE…` of the caller don't reach the servers.
 //!
 //! Read in this order: [`cluster`] (what one does), [`builder`] (what it is made of), [`node`], [`process`],
-//! [`settings`], [`certs`], [`local`].
+//! [`settings`], [`certs`], [`local`], [`roll`].
 
 pub mod binary;
 pub mod builder;
@@ -34,6 +34,7 @@ pub mod local;
 pub mod node;
 pub mod ports;
 pub mod process;
+pub mod roll;
 pub mod settings;
 
 mod ask;

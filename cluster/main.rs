@@ -13,6 +13,7 @@ use ringfence_cluster::{
     Cluster, ClusterError, Condition, Node, Ports,
     certs::{self, Authority, LOCAL_NAMES, Validity},
     local::Place,
+    roll::{Step, roll},
 };
 
 /// Starts, kills, pauses and restarts the nodes of a cluster on this machine.
@@ -59,6 +60,12 @@ enum Task {
     Resume { node: u64 },
     /// Stop a node if it runs, start it, and wait until it is ready.
     Restart { node: u64 },
+    /// Restart all nodes, one after another, as for an upgrade, while a client writes and holds a lock; say how long it had to wait.
+    Roll {
+        /// One JSON object a line, one line a node.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make test certificates: a CA, unless one is there, and one certificate for each node and for a client.
     Certs {
         /// Where they go. The CA of another directory is another one.
@@ -140,6 +147,12 @@ async fn run(arguments: Arguments) -> Result<(), ClusterError> {
             place.open()?.restart(node).await?;
             println!("Node {node} is ready.");
         }
+        Task::Roll { json } => {
+            roll(&place.open()?, |step| tell_step(step, json)).await?;
+            if !json {
+                println!("All nodes were restarted; no acknowledged write was lost, and a lock was held all the time.");
+            }
+        }
         Task::Wipe => {
             place.wipe().await?;
             println!("Nothing is left of the nodes in {}.", place.directory.display());
@@ -149,9 +162,29 @@ async fn run(arguments: Arguments) -> Result<(), ClusterError> {
     Ok(())
 }
 
+fn tell_step(step: &Step, json: bool) {
+    let ms = |time: Duration| (time.as_secs_f64() * 1e6).round() / 1e3;
+    let (p50, p99, max) = (ms(step.within(500)), ms(step.within(990)), ms(step.within(1000)));
+    if json {
+        let line = serde_json::json!({
+            "node": step.node, "led": step.led, "away_ms": ms(step.away), "writes": step.writes.len(),
+            "write_p50_ms": p50, "write_p99_ms": p99, "write_max_ms": max,
+        });
+        println!("{line}");
+    } else {
+        println!(
+            "node {}{} was away for {:.1} s; {} writes meanwhile: half within {p50:.1} ms, 99 of 100 within {p99:.1} ms, the slowest {max:.1} ms",
+            step.node,
+            if step.led { ", which led," } else { "" },
+            step.away.as_secs_f64(),
+            step.writes.len(),
+        );
+    }
+}
+
 /// How the command line reaches a cluster with TLS.
 fn tell_tls(cluster: &Cluster) {
-    if cluster.nodes().iter().any(|node| node.endpoint().starts_with("https:")) {
+    if cluster.has_tls() {
         let certs = cluster.certs();
         let client = certs::of_name(&certs, "client");
         println!(

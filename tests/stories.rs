@@ -10,6 +10,7 @@ mod locks;
 mod members;
 mod monitoring;
 mod resizing;
+mod rolling;
 mod sessions;
 mod watches;
 

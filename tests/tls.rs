@@ -87,10 +87,10 @@ async fn clients_that_are_not_trusted_are_refused_and_told_why() {
     let client = impatient(world.endpoints(), ca().identity_files(&stranger.cert, &stranger.key));
     let told = untrusted(&client).await;
     assert!(told.contains("does not know the CA that signed this side's certificate"), "{told}");
-    let own_ca = tls::options(&world.certs()).ca_file(foreign.ca());
+    let own_ca = certs::client_options(&world.certs()).ca_file(foreign.ca());
     let told = untrusted(&impatient(world.endpoints(), own_ca)).await;
     assert!(told.contains("the server's certificate is not signed by a CA in"), "{told}");
-    let other_name = tls::options(&world.certs()).server_name("node1.example.org");
+    let other_name = certs::client_options(&world.certs()).server_name("node1.example.org");
     let told = untrusted(&impatient(world.endpoints(), other_name)).await;
     assert!(told.contains("is not for node1.example.org, but for localhost"), "{told}");
     let watched = impatient(world.endpoints(), ca()).watch(WatchOptions::prefix("")).await;

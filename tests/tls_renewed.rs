@@ -7,7 +7,7 @@ use ringfence_cluster::{
     Cluster,
     certs::{self, Authority, LOCAL_NAMES, Use, Validity},
 };
-use ringfence_tests::{World, tls, wait::until};
+use ringfence_tests::{World, wait::until};
 use tempfile::TempDir;
 
 async fn secured() -> World {
@@ -31,7 +31,7 @@ fn replace(from: &Path, to: &Path, name: &str) {
 
 /// A client on connections of its own to one node, with the certificates of a directory.
 fn client_of(world: &World, id: u64, directory: &Path) -> Client {
-    Client::builder([world.node(id).endpoint()]).tls(tls::options(directory)).build().unwrap()
+    Client::builder([world.node(id).endpoint()]).tls(certs::client_options(directory)).build().unwrap()
 }
 
 /// The node serves this client by now.
@@ -71,7 +71,7 @@ async fn a_whole_cluster_moves_to_another_ca_without_a_restart() {
         until("the old certificate to be refused", async || {
             let trusting_both = kept.path().join("both.pem");
             fs::write(&trusting_both, format!("{old}{new}")).unwrap();
-            let options = tls::options(kept.path()).ca_file(trusting_both);
+            let options = certs::client_options(kept.path()).ca_file(trusting_both);
             let stranger = Client::builder([world.node(id).endpoint()]).tls(options).build().unwrap();
             match stranger.kv().get("a").await {
                 Err(Error::Untrusted { message }) => Ok(message),

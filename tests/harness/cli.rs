@@ -9,7 +9,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use super::{World, binaries, raw::text, tls, wait::within};
+use super::{World, binaries, raw::text, wait::within};
 
 /// What a program prints, line by line.
 pub type Printed = Lines<BufReader<ChildStdout>>;
@@ -26,7 +26,7 @@ impl Cli {
     #[must_use]
     pub fn of(world: &World) -> Self {
         let mut environment = Vec::new();
-        if tls::is_on(world) {
+        if world.has_tls() {
             let own = certs::of_name(&world.certs(), "client");
             let files = [world.certs().join("ca.pem"), own.cert, own.key];
             let names = ["RINGFENCE_CACERT", "RINGFENCE_CERT", "RINGFENCE_CERT_KEY"];

@@ -95,7 +95,7 @@ impl World {
     #[must_use]
     pub fn raw(&self, id: u64) -> Raw {
         let address = self.node(id).client_address();
-        if tls::is_on(self) { Raw::on(tls::channel(address, tls::group(&self.certs()))) } else { Raw::at(address) }
+        if self.has_tls() { Raw::on(tls::channel(address, tls::group(&self.certs()))) } else { Raw::at(address) }
     }
 
     /// The node that leads, once a majority follows it.
@@ -128,10 +128,10 @@ impl World {
     /// # Panics
     /// If no node answers.
     pub async fn client(&self) -> Client {
-        if !tls::is_on(self) {
+        if !self.has_tls() {
             return Client::connect(self.endpoints()).await.unwrap_or_else(|error| panic!("{error}"));
         }
-        let client = tls::client(self).build().unwrap_or_else(|error| panic!("{error}"));
+        let client = self.client_builder().build().unwrap_or_else(|error| panic!("{error}"));
         client.cluster().members().await.unwrap_or_else(|error| panic!("{error}"));
         client
     }

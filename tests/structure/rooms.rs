@@ -17,7 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("src/client", &["proto", "tls", "probes"]),
     ("src/cli", &["client"]),
     ("src/server", &["core", "proto", "tls", "probes"]),
-    ("cluster", &["server", "proto", "tls"]),
+    ("cluster", &["client", "server", "proto", "tls"]),
     ("tests", &["cluster", "client", "cli", "proto", "tls"]),
     ("tests/power", &["server", "core"]),
     // The simulation's workload, schedules, checkers and report, around real processes: there is only one of each.
