@@ -103,4 +103,4 @@ fn own(bytes: &Bytes) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::raft) mod tests;

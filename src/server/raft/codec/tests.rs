@@ -47,7 +47,8 @@ fn txn() -> Txn {
     Txn { compare, otherwise: then.iter().rev().cloned().collect(), then }
 }
 
-fn commands() -> Vec<Command> {
+/// Commands of each kind.
+pub fn commands() -> Vec<Command> {
     let (name, session) = (bytes("name"), SessionId(i64::MAX as u64));
     let mut commands = vec![
         Command::Txn(Txn::default()),
@@ -109,7 +110,8 @@ fn claim() -> ClaimView {
     }
 }
 
-fn results() -> Vec<Result<Reply, Refusal>> {
+/// Replies and refusals of each kind.
+pub fn results() -> Vec<Result<Reply, Refusal>> {
     let unbound = KeyView { session: None, ..key() };
     let results = vec![
         OpReply::Put { key: bytes("k"), prev: None },

@@ -21,7 +21,8 @@ use crate::raft::{
 /// Version of this layout.
 pub const FORMAT: u32 = 1;
 
-const MAGIC: &[u8; 8] = b"RFSNAP\r\n";
+/// With what such a file begins.
+pub const MAGIC: &[u8; 8] = b"RFSNAP\r\n";
 
 /// Writes a snapshot.
 ///
@@ -42,7 +43,8 @@ pub fn write(out: &mut dyn Write, cluster: u64, meta: &SnapshotMeta, state: &Sta
 /// Reads a whole snapshot, and refuses it unless all of it is right.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidData`] or [`io::ErrorKind::UnexpectedEof`] if the file can't be right; else what the disk says.
+/// [`io::ErrorKind::InvalidData`] or [`io::ErrorKind::UnexpectedEof`] if the file can't be right, [`io::ErrorKind::Unsupported`] if
+/// it is of a newer version; else what the disk says.
 pub fn read(input: &mut dyn Read, cluster: u64) -> io::Result<(SnapshotMeta, State)> {
     let (header, mut frames) = open(input)?;
     if header.cluster != cluster {
@@ -66,7 +68,8 @@ fn open(input: &mut dyn Read) -> io::Result<(pb::SnapshotHeader, FrameReader<&mu
     let header = frames.next_frame()?.ok_or_else(|| frames.damaged("it has no header"))?;
     let header: pb::SnapshotHeader = codec::decode("snapshot header", &header)?;
     if header.format != FORMAT {
-        return Err(damaged(&format!("it is of format {}, and this version reads {FORMAT}", header.format)));
+        let what = format!("it is of format {}, and this version reads format {FORMAT}", header.format);
+        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
     }
     Ok((header, frames))
 }
