@@ -1,6 +1,7 @@
 //! Everything that needs real nodes. Run one story alone with `cargo test -p ringfence-tests --test stories faults::`.
 
 // What the service does when all is well.
+mod benchmarks;
 mod cli;
 mod client;
 mod elections;

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::endpoints::{self, Endpoints};
 
 pub mod backup;
+pub mod bench;
 pub mod cluster;
 pub mod elect;
 pub mod kv;
@@ -87,6 +88,8 @@ pub enum Command {
     Cluster(cluster::ClusterCommand),
     /// Write a backup of the whole state into a file, or look into one.
     Backup(backup::BackupArgs),
+    /// Put clients to work on a cluster, and say how many operations it does and how long they take.
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell.
     #[command(after_help = "\
 Examples:

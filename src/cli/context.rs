@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ringfence_client::{Client, ClusterStatus, Error, Freshness};
+use ringfence_client::{Client, ClientBuilder, ClusterStatus, Error, Freshness};
 
 use crate::args::{Global, ReadArgs, tls::TlsArgs};
 use crate::cluster::reachable;
@@ -32,6 +32,8 @@ pub struct Context {
     pub tls: TlsArgs,
     /// As it was given.
     timeout: Duration,
+    /// What the client was made of.
+    builder: ClientBuilder,
 }
 
 impl Context {
@@ -50,12 +52,18 @@ impl Context {
             ));
         }
         Ok(Self {
-            client: builder.build()?,
+            client: builder.clone().build()?,
             output: Output::new(global.json),
             endpoints,
             tls: global.tls.clone(),
             timeout: global.timeout,
+            builder,
         })
+    }
+
+    /// A client like [`Context::client`], with connections of its own.
+    pub fn another_client(&self) -> Result<Client, Failure> {
+        Ok(self.builder.clone().build()?)
     }
 
     /// The client for a read that is to be so fresh. Reads of keys say it in their own options.

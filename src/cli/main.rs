@@ -2,7 +2,7 @@
 //!
 //! The way of a command: `args` reads the command line into a tree of types, one file for each noun; `main` makes a
 //! client (`context`) and hands both to the noun's module (`kv`, `kv_list`, `watch`, `lock`, `elect`, `session`, `cluster`,
-//! `backup`).
+//! `backup`, `bench`).
 //! That makes calls of the client and prints through `output`, in the shapes of `shapes`. What fails is a `failure`: one line, a next
 //! step (of errors of the cluster in `next_step`), and one of the codes in `exit`.
 //!
@@ -14,6 +14,7 @@
 mod args;
 mod backup;
 mod become_command;
+mod bench;
 mod cluster;
 mod context;
 mod elect;
@@ -99,6 +100,7 @@ async fn command(context: &Context, command: Command) -> Done {
         Command::Session(command) => session::run(context, command).await,
         Command::Cluster(command) => cluster::run(context, command).await,
         Command::Backup(args) => backup::run(context, args).await,
+        Command::Bench(args) => bench::run(context, args).await,
         // These need no cluster and were done before.
         Command::Completions { .. } | Command::ExitCodes => Ok(exit::DONE),
     }
