@@ -35,6 +35,8 @@ pub mod config;
 pub mod http;
 #[cfg(not(madsim))]
 pub mod incoming;
+#[cfg(all(any(test, feature = "fuzzing"), not(madsim)))]
+pub mod inlets;
 pub mod levels;
 pub mod limits;
 #[cfg(not(madsim))]

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ringfence_core::{
-    Command, Compare, Mode, Op, Put, Refusal, Relation, Request, RequestId, Revision, SessionId, Span, Target, Txn,
+    Claim, Command, Compare, Mode, Op, Put, Refusal, Relation, Request, RequestId, Revision, SessionId, Span, Target,
+    Txn,
     command::ATTEMPT_DRAWN,
     limits,
     query::{Range, Select},
@@ -148,6 +149,22 @@ pub fn attempt(number: u64) -> u64 {
         0 => rand::random::<u64>() | ATTEMPT_DRAWN,
         number => number & !ATTEMPT_DRAWN,
     }
+}
+
+/// The claim that is asked for; how long it may wait is another matter.
+///
+/// # Errors
+/// As [`session_id`] and [`mode`].
+pub fn claim(request: v1::LockAcquireRequest, only_if_free: bool) -> Result<Claim, Status> {
+    Ok(Claim {
+        session: session_id(request.session_id)?,
+        mode: mode(request.mode, request.permits)?,
+        name: request.name,
+        suffix: request.suffix,
+        value: request.value,
+        attempt: attempt(request.attempt),
+        only_if_free,
+    })
 }
 
 /// A set of keys, as requests name it: one key, a range, or a prefix.

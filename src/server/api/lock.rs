@@ -1,7 +1,7 @@
 //! `ringfence.v1.Lock`.
 
 use ringfence_core::{
-    Claim, ClaimView, Command, Reply, Which,
+    ClaimView, Command, Reply, Which,
     query::{Owner, Queue, QueueSummary, Queues},
 };
 use ringfence_proto::v1::{self, lock_server};
@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::{
     convert,
-    convert_request::{Freshness, attempt, freshness, mode, page, session_id, wait},
+    convert_request::{Freshness, claim, freshness, page, session_id, wait},
     errors::unexpected_reply,
     parts::Parts,
     waiting::acquire,
@@ -138,19 +138,6 @@ impl lock_server::Lock for Lock {
         let v1::LockForceReleaseRequest { name, token } = request.into_inner();
         self.released(Command::ForceRelease { name, token }).await
     }
-}
-
-/// The claim that is asked for; how long it may wait is another matter.
-fn claim(request: v1::LockAcquireRequest, only_if_free: bool) -> Result<Claim, Status> {
-    Ok(Claim {
-        session: session_id(request.session_id)?,
-        mode: mode(request.mode, request.permits)?,
-        name: request.name,
-        suffix: request.suffix,
-        value: request.value,
-        attempt: attempt(request.attempt),
-        only_if_free,
-    })
 }
 
 fn summary(queue: QueueSummary) -> v1::LockSummary {

@@ -15,6 +15,8 @@ pub mod engine;
 mod errors;
 mod failure;
 mod forwards;
+#[cfg(all(any(test, feature = "fuzzing"), not(madsim)))]
+pub(crate) mod inlets;
 mod log_store;
 mod network;
 mod node;
