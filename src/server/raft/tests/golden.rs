@@ -138,7 +138,6 @@ fn snapshots() {
     let meta = SnapshotMeta {
         last_log_id: Some(place(9)),
         last_membership: StoredMembership::new(Some(place(8)), membership()),
-        ..SnapshotMeta::default()
     };
     let mut now = Vec::new();
     format::write(&mut now, CLUSTER, &meta, &state()).unwrap();
