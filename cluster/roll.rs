@@ -59,6 +59,8 @@ pub async fn roll(cluster: &Cluster, mut told: impl FnMut(&Step)) -> Result<(), 
     let client = cluster.client_builder().build().map_err(failed)?;
     let session = client.open_session(SessionOptions::new().ttl(TTL)).await.map_err(failed)?;
     let guard = client.lock(LOCK).session(&session).acquire().await.map_err(failed)?;
+    // What an earlier one left that was cut off.
+    client.kv().delete_with(DeleteOptions::prefix(PREFIX)).await.map_err(failed)?;
     let writer = Writer::start(client.clone());
     let mut left: Vec<u64> = cluster.nodes().iter().map(crate::Node::id).collect();
     while !left.is_empty() {
@@ -105,7 +107,7 @@ async fn whole(cluster: &Cluster) -> Result<(), String> {
             return Err(format!("the disk of node {id} is full"));
         }
         // What was committed while they were asked isn't lacking.
-        if member.last_log_index + LAG < committed {
+        if member.last_log_index.saturating_add(LAG) < committed {
             return Err(format!("node {id} has {} of {committed} entries", member.last_log_index));
         }
     }
