@@ -20,33 +20,29 @@ READY_WITHIN_S = 60
 
 
 class Ringfence:
-    name = "ringfence"
-
     def __init__(self, programs, _versus):
         self.programs = programs
+        self.environment = {**os.environ, "RINGFENCED": str(programs / "ringfenced")}
         self.tool = [programs / "ringfence-cluster", "--directory", HOME / "ringfence", "--configuration", "nowhere"]
 
     def start(self):
-        environment = {**os.environ, "RINGFENCED": str(self.programs / "ringfenced")}
-        subprocess.run([*self.tool, "up", "--nodes", str(NODES), "--free-ports"], check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        lines = subprocess.run([*self.tool, "status", "--json"], check=True, env=environment, capture_output=True, text=True).stdout
+        subprocess.run([*self.tool, "up", "--nodes", str(NODES), "--free-ports"], check=True, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        lines = subprocess.run([*self.tool, "status", "--json"], check=True, env=self.environment, capture_output=True, text=True).stdout
         nodes = [json.loads(line) for line in lines.splitlines()]
         self.pids = [node["pid"] for node in nodes]
         self.endpoints = ",".join(node["client_address"] for node in nodes)
 
     def stop(self):
-        environment = {**os.environ, "RINGFENCED": str(self.programs / "ringfenced")}
-        subprocess.run([*self.tool, "wipe"], check=True, env=environment, stdout=subprocess.DEVNULL)
+        subprocess.run([*self.tool, "wipe"], check=True, env=self.environment, stdout=subprocess.DEVNULL)
 
     def command(self, workload):
         return [self.programs / "ringfence", "--endpoints", self.endpoints, "--json", "bench", workload]
 
 
 class Etcd:
-    name = "etcd"
-
     def __init__(self, _programs, versus):
         self.versus = versus
+        self.processes = []
 
     def start(self):
         home = HOME / "etcd"
@@ -55,7 +51,6 @@ class Etcd:
         ports = free_ports(2 * NODES)
         clients, peers = ports[:NODES], ports[NODES:]
         everybody = ",".join(f"n{i}=http://127.0.0.1:{port}" for i, port in enumerate(peers))
-        self.processes = []
         for i, (client, peer) in enumerate(zip(clients, peers)):
             arguments = [
                 "etcd", "--name", f"n{i}", "--data-dir", str(home / f"n{i}"),
@@ -128,17 +123,18 @@ def disk_sync_ms():
     return statistics.median(took)
 
 
-def once(system, workload, arguments):
+def once(name, system, workload, arguments):
+    warmup = min(2, arguments.seconds)
     before = used(system.pids)
     command = [*system.command(workload), "--clients", str(arguments.clients), "--duration", f"{arguments.seconds}s"]
-    command += ["--warmup", f"{min(2, arguments.seconds)}s"]
+    command += ["--warmup", f"{warmup}s"]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(f"{system.name} {workload}: {done.stderr.strip()}")
+        raise SystemExit(f"{name} {workload}: {done.stderr.strip()}")
     after = used(system.pids)
     result = json.loads(done.stdout.splitlines()[-1])
     # The warm-up is in what the servers used, so it is in the number of operations, too.
-    operations = max(1, result["ops"] * (1 + min(2, arguments.seconds) / result["seconds"]))
+    operations = max(1, result["ops"] * (1 + warmup / result["seconds"]))
     result["cpu_us_per_op"] = (after[0] - before[0]) * 1e6 / operations
     result["disk_bytes_per_op"] = (after[1] - before[1]) / operations
     result["resident_mib"] = after[2] / 2**20
@@ -199,10 +195,10 @@ def main():
     for turn in range(arguments.rounds):
         for name in names:
             system = SYSTEMS[name](programs, versus)
-            system.start()
             try:
+                system.start()
                 for workload in workloads:
-                    result = once(system, workload, arguments)
+                    result = once(name, system, workload, arguments)
                     results[workload][name].append(result)
                     print(f"round {turn + 1}: {name} {workload}: {result['ops_per_s']:.0f} a second, p99 {result['p99_ms']:.1f} ms", file=sys.stderr)
             finally:

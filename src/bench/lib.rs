@@ -8,6 +8,7 @@
 mod drive;
 mod meter;
 mod report;
+pub mod workload;
 
 pub use drive::{Plan, drive};
 pub use meter::Meter;

@@ -4,7 +4,7 @@ mod claims;
 mod keys;
 mod watching;
 
-use ringfence_bench::{Meter, Plan, Progress, Report, drive};
+use ringfence_bench::{Meter, Plan, Progress, Report, drive, workload};
 use ringfence_client::DeleteOptions;
 
 use crate::args::bench::{BenchArgs, Workload};
@@ -12,9 +12,6 @@ use crate::context::{Context, Done};
 use crate::exit;
 use crate::failure::Failure;
 use crate::output::Object;
-
-/// Connections, if nobody says how many.
-const CONNECTIONS_MAX: u32 = 64;
 
 /// What all clients of a run know.
 #[derive(Clone)]
@@ -28,7 +25,7 @@ struct Field {
 impl Field {
     /// One of the keys.
     fn key(&self, number: u64) -> String {
-        format!("{}keys/{:08}", self.prefix, number % self.keys)
+        workload::key(&self.prefix, number, self.keys)
     }
 
     /// What is claimed; each workload has another, since one name has one mode.
@@ -45,7 +42,7 @@ pub async fn run(context: &Context, args: BenchArgs) -> Done {
         value: vec![b'v'; args.value_size as usize],
         clients: args.clients.into(),
     };
-    let connections = args.connections.unwrap_or(args.clients.min(CONNECTIONS_MAX));
+    let connections = args.connections.unwrap_or(args.clients.min(workload::CONNECTIONS_MAX));
     let clients = (0..connections).map(|_| context.another_client()).collect::<Result<Vec<_>, _>>()?;
     let plan = Plan { clients: args.clients as usize, lasts: args.duration, warmup: args.warmup, rate: args.rate };
     let client = |number: usize| clients.get(number % clients.len()).unwrap_or(&context.client).clone();

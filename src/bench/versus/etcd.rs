@@ -1,47 +1,45 @@
 //! etcd.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use etcd_client::{Client, DeleteOptions, Error, GetOptions, LockOptions, WatchOptions, WatchStream};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use parking_lot::Mutex;
-use ringfence_bench::{Meter, Plan, Report, drive};
+use ringfence_bench::{
+    Meter, Plan, Report, drive,
+    workload::{self, Begun, KEYS, PREFIX, VALUE_BYTES, WRITES_AT_ONCE, walk},
+};
 use tokio::time::Instant;
 
 use crate::Workload;
 
-/// Keys that are written at the same time before it begins.
-const WRITES_AT_ONCE: usize = 64;
-/// As in `ringfence bench`.
-const STRIDE: u64 = 7919;
-const MIXED: u64 = 5;
 /// Of the leases that locks live by, in seconds.
 const TTL_SECONDS: i64 = 10;
 /// Between two renewals of a lease.
 const RENEWED_EVERY: Duration = Duration::from_secs(3);
-const PREFIX: &str = "ringfence-bench/";
 
-/// Connections, keys and values.
+/// The connections, each made to another node.
 pub struct Field {
     connections: Vec<Client>,
-    keys: u64,
-    value: Vec<u8>,
+}
+
+fn key(number: u64) -> String {
+    workload::key(PREFIX, number, KEYS.into())
+}
+
+fn value() -> Vec<u8> {
+    vec![b'v'; VALUE_BYTES as usize]
 }
 
 impl Field {
     /// Connects, each connection with another node first.
-    pub async fn connect(endpoints: &[String], connections: usize, keys: u64, value: Vec<u8>) -> Result<Self> {
+    pub async fn connect(endpoints: &[String], connections: usize) -> Result<Self> {
         let mut clients = Vec::new();
         for number in 0..connections {
             let endpoint = &endpoints[number % endpoints.len()];
             clients.push(Client::connect([endpoint], None).await.with_context(|| format!("connect to {endpoint}"))?);
         }
-        Ok(Self { connections: clients, keys, value })
-    }
-
-    fn key(&self, number: u64) -> String {
-        format!("{PREFIX}keys/{:08}", number % self.keys)
+        Ok(Self { connections: clients })
     }
 
     fn client(&self, number: usize) -> Client {
@@ -51,9 +49,9 @@ impl Field {
     async fn prepare(&self, workload: Workload) -> Result<()> {
         let reads = matches!(workload, Workload::Get | Workload::StaleGet | Workload::Mixed);
         let client = self.client(0);
-        let puts = stream::iter(0..if reads { self.keys } else { 1 }).map(|number| {
+        let puts = stream::iter(0..if reads { KEYS.into() } else { 1 }).map(|number| {
             let mut client = client.clone();
-            async move { client.put(self.key(number), self.value.clone(), None).await }
+            async move { client.put(key(number), value(), None).await }
         });
         puts.buffer_unordered(WRITES_AT_ONCE).try_for_each(async |_| Ok(())).await?;
         Ok(())
@@ -63,11 +61,7 @@ impl Field {
 /// Runs a workload, and deletes what it has written.
 pub async fn run(plan: &Plan, workload: Workload, field: &Field) -> Result<Report> {
     field.prepare(workload).await?;
-    let shared = Arc::new((field.keys, field.value.clone()));
-    let worker = |number: usize, meter: Meter| {
-        let (client, shared) = (field.client(number), shared.clone());
-        keys(client, workload, shared, meter, number)
-    };
+    let worker = |number, meter| keys(field.client(number), workload, meter, number);
     let report = match workload {
         Workload::Put | Workload::Get | Workload::StaleGet | Workload::Mixed => drive(plan, worker, |_| {}).await,
         Workload::Lock | Workload::Handoff => {
@@ -81,17 +75,15 @@ pub async fn run(plan: &Plan, workload: Workload, field: &Field) -> Result<Repor
     Ok(report)
 }
 
-async fn keys(mut client: Client, workload: Workload, shared: Arc<(u64, Vec<u8>)>, meter: Meter, number: usize) {
-    let (keys, value) = &*shared;
-    for step in number as u64.. {
+async fn keys(mut client: Client, workload: Workload, meter: Meter, number: usize) {
+    for (mixed_writes, number) in walk(number) {
         let Some(begun) = meter.next().await else { return };
-        let key = format!("{PREFIX}keys/{:08}", step.wrapping_mul(STRIDE) % keys);
-        let writes = workload == Workload::Put || (workload == Workload::Mixed && step % MIXED == 0);
+        let writes = workload == Workload::Put || (workload == Workload::Mixed && mixed_writes);
         let done = if writes {
-            client.put(key, value.clone(), None).await.map(drop)
+            client.put(key(number), value(), None).await.map(drop)
         } else {
             let stale = (workload == Workload::StaleGet).then(|| GetOptions::new().with_serializable());
-            client.get(key, stale).await.map(drop)
+            client.get(key(number), stale).await.map(drop)
         };
         meter.ended(begun, done);
     }
@@ -164,9 +156,6 @@ async fn lock(
     Ok(())
 }
 
-/// When each write began, by its number.
-type Begun = Arc<Mutex<BTreeMap<u64, Instant>>>;
-
 async fn watch(plan: &Plan, field: &Field) -> Result<Report> {
     let mut watchers: Vec<WatchStream> = Vec::new();
     for number in 0..plan.clients {
@@ -175,20 +164,15 @@ async fn watch(plan: &Plan, field: &Field) -> Result<Report> {
     }
     let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
     let with_writer = Plan { clients: plan.clients + 1, ..plan.clone() };
-    let (mut writer, value) = (Some(field.client(0)), field.value.clone());
-    let keys: Vec<String> = (0..field.keys).map(|number| field.key(number)).collect();
     let worker = |_, meter: Meter| {
-        let (begun, watcher) = (begun.clone(), watchers.next());
-        let writing =
-            if watcher.is_none() { writer.take().map(|writer| (writer, keys.clone(), value.clone())) } else { None };
+        let (begun, watcher, writer) = (begun.clone(), watchers.next(), field.client(0));
         async move {
-            if let Some(events) = watcher {
-                tokio::select! {
+            match watcher {
+                Some(events) => tokio::select! {
                     () = see(events, &begun, &meter) => {}
                     () = meter.over() => {}
-                }
-            } else if let Some((writer, keys, value)) = writing {
-                write(writer, &keys, value, &begun, &meter).await;
+                },
+                None => write(writer, &begun, &meter).await,
             }
         }
     };
@@ -201,9 +185,7 @@ async fn see(mut events: WatchStream, begun: &Begun, meter: &Meter) {
         match events.message().await {
             Ok(Some(message)) => {
                 for event in message.events() {
-                    let number = event.kv().and_then(|kv| kv.value().first_chunk().copied()).map(u64::from_be_bytes);
-                    let moment = number.and_then(|number| begun.lock().get(&number).copied());
-                    if let Some(moment) = moment {
+                    if let Some(moment) = event.kv().and_then(|kv| begun.of(kv.value())) {
                         meter.arrived(moment);
                     }
                 }
@@ -214,14 +196,12 @@ async fn see(mut events: WatchStream, begun: &Begun, meter: &Meter) {
     }
 }
 
-async fn write(mut client: Client, keys: &[String], mut value: Vec<u8>, begun: &Begun, meter: &Meter) {
-    for (number, key) in (0_u64..).zip(keys.iter().cycle()) {
+async fn write(mut client: Client, begun: &Begun, meter: &Meter) {
+    let mut value = value();
+    for number in 0.. {
         let Some(moment) = meter.next().await else { return };
-        if let Some(place) = value.first_chunk_mut() {
-            *place = number.to_be_bytes();
-        }
-        begun.lock().insert(number, moment);
-        if let Err(error) = client.put(key.clone(), value.clone(), None).await {
+        begun.note(number, moment, &mut value);
+        if let Err(error) = client.put(key(number), value.clone(), None).await {
             meter.ended(moment, Err(error));
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use ringfence_bench::Plan;
+use ringfence_bench::{Plan, workload};
 
 /// Puts clients to work on another system; prints one JSON object.
 #[derive(Debug, Parser)]
@@ -20,21 +20,12 @@ struct Arguments {
     /// `host:port` of its nodes.
     #[arg(long, value_delimiter = ',', required = true)]
     endpoints: Vec<String>,
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = workload::CLIENTS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
     warmup: Duration,
-    #[arg(long)]
-    rate: Option<f64>,
-    /// Connections, which the clients share; as many as clients, up to 64, unless said.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    connections: Option<u32>,
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    keys: u32,
-    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
-    value_size: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,20 +48,10 @@ pub(crate) enum Workload {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let plan = Plan {
-        clients: arguments.clients as usize,
-        lasts: arguments.duration,
-        warmup: arguments.warmup,
-        rate: arguments.rate,
-    };
-    let connections = arguments.connections.unwrap_or(arguments.clients.min(64));
-    let field = etcd::Field::connect(
-        &arguments.endpoints,
-        connections as usize,
-        arguments.keys.into(),
-        vec![b'v'; arguments.value_size as usize],
-    )
-    .await?;
+    let plan =
+        Plan { clients: arguments.clients as usize, lasts: arguments.duration, warmup: arguments.warmup, rate: None };
+    let connections = arguments.clients.min(workload::CONNECTIONS_MAX);
+    let field = etcd::Field::connect(&arguments.endpoints, connections as usize).await?;
     let report = match arguments.system {
         System::Etcd => etcd::run(&plan, arguments.workload, &field).await?,
     };

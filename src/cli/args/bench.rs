@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ringfence_bench::workload;
 
 use super::duration;
 
@@ -13,7 +14,7 @@ pub struct BenchArgs {
     /// What the clients do.
     pub workload: Workload,
     /// How many do it at the same time.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = workload::CLIENTS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub clients: u32,
     /// For how long it counts.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive)]
@@ -29,13 +30,13 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Option<u32>,
     /// Keys that are written and read.
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = workload::KEYS, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub keys: u32,
     /// Bytes of each value.
-    #[arg(long, value_name = "BYTES", default_value_t = 256, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
+    #[arg(long, value_name = "BYTES", default_value_t = workload::VALUE_BYTES, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
     pub value_size: u32,
     /// Everything that is written begins with this, and is deleted at the end.
-    #[arg(long, value_name = "PREFIX", default_value = "ringfence-bench/")]
+    #[arg(long, value_name = "PREFIX", default_value = workload::PREFIX)]
     pub prefix: String,
 }
 

@@ -1,16 +1,10 @@
 //! Workloads on keys.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use ringfence_bench::workload::{WRITES_AT_ONCE, walk};
 use ringfence_client::{Client, Error, GetOptions};
 
 use super::{Context, Failure, Field, Meter, Workload};
-
-/// Keys that are written at the same time before it begins.
-const WRITES_AT_ONCE: usize = 64;
-/// So that clients that go through all keys are never at the same one for long: a prime far from powers of two.
-const STRIDE: u64 = 7919;
-/// In the mixed workload one of so many operations is a write.
-const MIXED: u64 = 5;
 
 /// Makes sure that there is something to be read.
 pub async fn prepare(context: &Context, field: &Field, workload: Workload) -> Result<(), Failure> {
@@ -27,14 +21,9 @@ pub async fn prepare(context: &Context, field: &Field, workload: Workload) -> Re
     Ok(())
 }
 
-/// Which key is next.
-fn walk(number: usize) -> impl Iterator<Item = u64> {
-    (0_u64..).map(move |step| (number as u64).wrapping_mul(STRIDE).wrapping_add(step.wrapping_mul(STRIDE)))
-}
-
 /// Writes.
 pub async fn put(client: Client, field: Field, meter: Meter, number: usize) {
-    for key in walk(number) {
+    for (_, key) in walk(number) {
         let Some(begun) = meter.next().await else { return };
         meter.ended(begun, client.kv().put(field.key(key), &field.value).await.map(drop));
     }
@@ -42,7 +31,7 @@ pub async fn put(client: Client, field: Field, meter: Meter, number: usize) {
 
 /// Reads.
 pub async fn get(client: Client, field: Field, meter: Meter, number: usize, stale: bool) {
-    for key in walk(number) {
+    for (_, key) in walk(number) {
         let Some(begun) = meter.next().await else { return };
         let options = GetOptions::key(field.key(key));
         let options = if stale { options.stale() } else { options };
@@ -52,9 +41,9 @@ pub async fn get(client: Client, field: Field, meter: Meter, number: usize, stal
 
 /// Reads, and writes now and then.
 pub async fn mixed(client: Client, field: Field, meter: Meter, number: usize) {
-    for (step, key) in (number as u64..).zip(walk(number)) {
+    for (writes, key) in walk(number) {
         let Some(begun) = meter.next().await else { return };
-        let done = if step % MIXED == 0 {
+        let done = if writes {
             client.kv().put(field.key(key), &field.value).await.map(drop)
         } else {
             client.kv().get(field.key(key)).await.map(drop)

@@ -1,33 +1,10 @@
 //! The fan-out of watches.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
+use ringfence_bench::workload::Begun;
 use ringfence_client::{Client, Error, WatchItem, WatchOptions, Watcher};
 use tokio::time::Instant;
 
 use super::{Failure, Field, Meter, Plan, Progress, Report, drive};
-
-/// When the write began whose number a value begins with; kept while watchers may still have to see it.
-#[derive(Clone, Default)]
-struct Begun(Arc<Mutex<BTreeMap<u64, Instant>>>);
-
-/// Writes of which the beginning is known; a watcher that is further behind isn't measured any more.
-const KEPT: u64 = 100_000;
-
-impl Begun {
-    fn note(&self, number: u64, begun: Instant) {
-        let mut all = self.0.lock();
-        all.insert(number, begun);
-        all.remove(&number.wrapping_sub(KEPT));
-    }
-
-    fn of(&self, value: &[u8]) -> Option<Instant> {
-        let number = u64::from_be_bytes(*value.first_chunk()?);
-        self.0.lock().get(&number).copied()
-    }
-}
 
 /// All clients watch, and one more writes.
 pub async fn run(
@@ -81,10 +58,7 @@ async fn write(client: &Client, field: &Field, begun: &Begun, meter: &Meter) {
     let mut value = field.value.clone();
     let mut number = 0_u64;
     while let Some(moment) = meter.next().await {
-        if let Some(place) = value.first_chunk_mut() {
-            *place = number.to_be_bytes();
-        }
-        begun.note(number, moment);
+        begun.note(number, moment, &mut value);
         let done: Result<_, Error> = client.kv().put(field.key(number), &value).await;
         if let Err(error) = done {
             meter.ended(moment, Err(error));
