@@ -21,6 +21,7 @@ mod backups;
 mod checks;
 mod failing;
 mod faults;
+mod overloaded;
 mod preconditions;
 mod refusals;
 mod startup;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::check::{check_key, check_limit, check_name};
 use crate::command::SessionId;
 use crate::keyspace::view;
-use crate::limits::HISTORY_VERSIONS_MAX;
+use crate::limits::{HISTORY_VERSIONS_MAX, RANGE_BYTES_MAX};
 use crate::outcome::{Change, ClaimView};
 use crate::query::{
     Changes, ChangesAnswer, ClaimByKey, HistoryAnswer, KeyHistory, Owner, OwnerAnswer, Query, Queue, QueueAnswer,
@@ -24,9 +24,17 @@ impl Query for KeyHistory {
     fn answer(&self, state: &State) -> Result<HistoryAnswer, Refusal> {
         check_key(&self.key)?;
         check_limit("versions", self.limit, HISTORY_VERSIONS_MAX)?;
-        let mut versions = state.keyspace.versions(&self.key);
-        let page = versions.by_ref().take(self.limit).map(|version| (view(version, true), version.deleted)).collect();
-        Ok(HistoryAnswer { versions: page, more: versions.next().is_some() })
+        let mut answer = HistoryAnswer::default();
+        let mut bytes = 0;
+        for version in state.keyspace.versions(&self.key) {
+            bytes += version.key.len() + version.value.len();
+            if answer.versions.len() == self.limit || bytes > RANGE_BYTES_MAX {
+                answer.more = true;
+                break;
+            }
+            answer.versions.push((view(version, true), version.deleted));
+        }
+        Ok(answer)
     }
 }
 

@@ -12,7 +12,7 @@ pub const TXN_OPS_MAX: usize = 128;
 pub const REQUEST_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX + 64 * 1024;
 /// Entries that one range read returns. More come page by page.
 pub const RANGE_ENTRIES_MAX: usize = 10_000;
-/// Bytes of keys and values that one range read returns: under gRPC's customary 4 MiB a message.
+/// Bytes of keys and values that one range read, or one about a key's history, returns: under gRPC's customary 4 MiB a message.
 pub const RANGE_BYTES_MAX: usize = 3 << 20;
 /// Keys that one deletion may cover: bounds the time of one `apply` and the size of one watch event batch.
 pub const DELETE_KEYS_MAX: usize = 10_000;

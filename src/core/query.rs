@@ -46,6 +46,26 @@ pub enum Select {
     Children(Bytes),
 }
 
+/// As [`Range`], one page of it: `count` is that of this page, and one more if there are more. So it costs what it gives,
+/// however much is behind it.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// What is read.
+    pub range: Range,
+    /// Bytes of keys and values, unless a single entry has more. At most [`crate::limits::RANGE_BYTES_MAX`].
+    pub bytes_max: usize,
+}
+
+/// Whether there are more keys than so many, now. Costs no more than looking at so many; of children, those below them count,
+/// too.
+#[derive(Clone, Debug)]
+pub struct LargerThan {
+    /// Which keys.
+    pub select: Select,
+    /// How many.
+    pub keys: usize,
+}
+
 /// Answers [`Range`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct RangeAnswer {
@@ -57,7 +77,7 @@ pub struct RangeAnswer {
     pub count: u64,
 }
 
-/// All versions of one key, newest first. Answer: [`HistoryAnswer`].
+/// All versions of one key, newest first, up to [`crate::limits::RANGE_BYTES_MAX`] bytes. Answer: [`HistoryAnswer`].
 #[derive(Clone, Debug)]
 pub struct KeyHistory {
     /// The key.

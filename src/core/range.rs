@@ -1,12 +1,14 @@
 //! Range reads: keys of an interval or children of a path, at the newest revision or at an earlier one.
 
+use std::ops::ControlFlow;
+
 use bytes::Bytes;
 
 use crate::command::{Revision, Span};
 use crate::keyspace::{Keyspace, after, view};
 use crate::limits::RANGE_BYTES_MAX;
 use crate::outcome::KeyView;
-use crate::query::{Query, Range, RangeAnswer, Select};
+use crate::query::{LargerThan, Page, Query, Range, RangeAnswer, Select};
 use crate::refusal::Refusal;
 use crate::snapshot::Version;
 use crate::span::Interval;
@@ -21,51 +23,87 @@ impl Query for Range {
 
     fn answer(&self, state: &State) -> Result<RangeAnswer, Refusal> {
         self.check()?;
-        let keyspace = &state.keyspace;
-        let mut budget = Budget(RANGE_BYTES_MAX);
-        match self.revision {
-            0 => Ok(read_newest(keyspace, self, &mut budget)),
-            requested if requested > keyspace.revision => {
-                Err(Refusal::RevisionFuture { requested, newest: keyspace.revision })
-            }
-            requested if requested < keyspace.compacted => {
-                Err(Refusal::RevisionCompacted { requested, compacted: keyspace.compacted })
-            }
-            requested if requested == keyspace.revision => Ok(read_newest(keyspace, self, &mut budget)),
-            requested => Ok(read(keyspace, self, Some(requested), &mut budget)),
+        let at = revision(&state.keyspace, self.revision)?;
+        Ok(read(&state.keyspace, self, at, true, &mut Budget(RANGE_BYTES_MAX)))
+    }
+}
+
+impl Query for Page {
+    type Answer = RangeAnswer;
+
+    fn answer(&self, state: &State) -> Result<RangeAnswer, Refusal> {
+        self.range.check()?;
+        let at = revision(&state.keyspace, self.range.revision)?;
+        let mut budget = Budget(self.bytes_max.min(RANGE_BYTES_MAX));
+        Ok(read(&state.keyspace, &self.range, at, false, &mut budget))
+    }
+}
+
+impl Query for LargerThan {
+    type Answer = bool;
+
+    fn answer(&self, state: &State) -> Result<bool, Refusal> {
+        let within = match &self.select {
+            Select::Span(span) => Interval::from(span),
+            Select::Children(path) => Interval::prefix(&below(path)),
+        };
+        Ok(state.keyspace.scan(&within).nth(self.keys).is_some())
+    }
+}
+
+/// Where to read: `None` for the newest revision.
+fn revision(keyspace: &Keyspace, requested: Revision) -> Result<Option<Revision>, Refusal> {
+    match requested {
+        0 => Ok(None),
+        requested if requested > keyspace.revision => {
+            Err(Refusal::RevisionFuture { requested, newest: keyspace.revision })
         }
+        requested if requested < keyspace.compacted => {
+            Err(Refusal::RevisionCompacted { requested, compacted: keyspace.compacted })
+        }
+        requested if requested == keyspace.revision => Ok(None),
+        requested => Ok(Some(requested)),
     }
 }
 
 /// Answers a range that was checked, from the newest revision or from one that is being made.
 pub(crate) fn read_newest(keyspace: &Keyspace, range: &Range, budget: &mut Budget) -> RangeAnswer {
-    read(keyspace, range, None, budget)
+    read(keyspace, range, None, true, budget)
 }
 
-fn read(keyspace: &Keyspace, range: &Range, revision: Option<Revision>, budget: &mut Budget) -> RangeAnswer {
-    let mut page = Page { range, budget, answer: RangeAnswer::default() };
+/// `counts`: what doesn't fit is counted, too.
+fn read(
+    keyspace: &Keyspace,
+    range: &Range,
+    revision: Option<Revision>,
+    counts: bool,
+    budget: &mut Budget,
+) -> RangeAnswer {
+    let mut filling = Filling { range, budget, counts, answer: RangeAnswer::default() };
     match (&range.select, revision) {
         (Select::Span(Span::Prefix(prefix)), None) if range.count_only && prefix.is_empty() => {
-            page.answer.count = keyspace.len() as u64;
+            filling.answer.count = keyspace.len() as u64;
         }
         // By far the most frequent one.
         (Select::Span(Span::Key(key)), None) => {
             if let Some(version) = keyspace.get(key) {
-                page.add(&Entry::Key(version));
+                let _ = filling.add(&Entry::Key(version));
             }
         }
         (Select::Span(span), None) => {
-            let found = keyspace.scan(&Interval::from(span));
-            if range.descending {
-                found.rev().for_each(|version| page.add(&Entry::Key(version)));
+            let mut found = keyspace.scan(&Interval::from(span));
+            let _ = if range.descending {
+                found.rev().try_for_each(|version| filling.add(&Entry::Key(version)))
             } else {
-                found.for_each(|version| page.add(&Entry::Key(version)));
-            }
+                found.try_for_each(|version| filling.add(&Entry::Key(version)))
+            };
         }
         (Select::Span(span), Some(revision)) => {
             let mut rest = Interval::from(span);
             while let Some(version) = next_at(keyspace, &mut rest, revision, range.descending) {
-                page.add(&Entry::Key(version));
+                if filling.add(&Entry::Key(version)).is_break() {
+                    break;
+                }
             }
         }
         (Select::Children(path), _) => {
@@ -73,10 +111,10 @@ fn read(keyspace: &Keyspace, range: &Range, revision: Option<Revision>, budget: 
             if range.descending {
                 found.reverse();
             }
-            found.iter().for_each(|child| page.add(child));
+            let _ = found.iter().try_for_each(|child| filling.add(child));
         }
     }
-    page.answer
+    filling.answer
 }
 
 /// The next key of an interval at an earlier revision; takes it off the interval.
@@ -130,37 +168,47 @@ impl Entry<'_> {
 }
 
 /// An answer while it is filled.
-struct Page<'a> {
+struct Filling<'a> {
     range: &'a Range,
     budget: &'a mut Budget,
+    counts: bool,
     answer: RangeAnswer,
 }
 
-impl Page<'_> {
-    fn add(&mut self, entry: &Entry<'_>) {
-        let Self { range, budget, answer } = self;
+impl Filling<'_> {
+    /// Breaks when nothing of what follows changes the answer.
+    fn add(&mut self, entry: &Entry<'_>) -> ControlFlow<()> {
+        let Self { range, budget, counts, answer } = self;
         answer.count += 1;
         if range.count_only || answer.more {
-            return;
+            return ControlFlow::Continue(());
         }
         let bytes = match entry {
             Entry::Key(version) if !range.keys_only => version.key.len() + version.value.len(),
             _ => entry.key().len(),
         };
-        if answer.keys.len() == range.limit || bytes > budget.0 {
+        // A page of its own holds any one entry.
+        let fits = bytes <= budget.0 || (!*counts && answer.keys.is_empty());
+        if answer.keys.len() == range.limit || !fits {
             answer.more = true;
-            return;
+            return if *counts { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
         }
-        budget.0 -= bytes;
+        budget.0 = budget.0.saturating_sub(bytes);
         answer.keys.push(entry.view(range.keys_only));
+        ControlFlow::Continue(())
     }
+}
+
+/// What all keys below a path begin with.
+fn below(path: &Bytes) -> Bytes {
+    if path.is_empty() { Bytes::new() } else { [&path[..], b"/"].concat().into() }
 }
 
 /// The direct children of a path, in order: the keys `<path>/<name>`, and as paths those that only have keys below them.
 ///
 /// The empty path has what keys begin with: `a` for `a/b`, and `/a` for `/a/b`.
 fn children<'a>(keyspace: &'a Keyspace, path: &Bytes, revision: Option<Revision>) -> Vec<Entry<'a>> {
-    let prefix: Bytes = if path.is_empty() { Bytes::new() } else { [&path[..], b"/"].concat().into() };
+    let prefix = below(path);
     let mut rest = Interval::prefix(&prefix);
     let mut found = Vec::new();
     loop {

@@ -4,6 +4,8 @@
 //! a quorum has confirmed that it still leads, and the read goes on once this node has applied so much. Reads that come
 //! while rounds are under way share the next one, so that many readers cost no more than a few rounds.
 
+mod long;
+
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
@@ -20,12 +22,18 @@ use crate::{
     stopping::Stopping,
 };
 
+pub use self::long::{Held, LongReads};
+
 /// How long a read waits: for a leader, for a quorum, and for this node to catch up, together.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Rounds on the way at the same time: with one alone a read would wait for two of them.
 const ROUNDS_MAX: usize = 4;
 /// How long is waited after a failure before asking again, unless the leader changes sooner.
 const BACK_OFF: Duration = Duration::from_millis(25);
+/// Reads that may wait for a round on this member: as many as [writes](crate::proposer), for the same reason.
+const WAITING_MAX: usize = 16_384;
+/// When to come again after [`ReadError::Overloaded`].
+const RETRY_AFTER_MS: u64 = 100;
 
 /// Why a read can't be answered as fresh as it was asked for. Reads change nothing: ask again, here or elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +48,12 @@ pub enum ReadError {
         wanted: u64,
         /// What is reached.
         applied: u64,
+    },
+    /// Too many reads wait here already: ask again after this time.
+    #[error("too many reads wait on this member")]
+    Overloaded {
+        /// When to ask again, in milliseconds.
+        retry_after_ms: u64,
     },
     /// This node stops.
     #[error("this member is stopping")]
@@ -57,6 +71,7 @@ struct Inner {
     stopping: Stopping,
     link: Link,
     rounds: Mutex<Rounds>,
+    long: LongReads,
 }
 
 #[derive(Default)]
@@ -69,7 +84,9 @@ struct Rounds {
 impl Reader {
     /// A reader over the same node as this proposer.
     pub fn new(replica: Arc<Replica>, proposer: &Proposer, stopping: Stopping) -> Self {
-        Self { inner: Arc::new(Inner { replica, stopping, link: proposer.link(), rounds: Mutex::default() }) }
+        let link = proposer.link();
+        let (rounds, long) = (Mutex::default(), LongReads::default());
+        Self { inner: Arc::new(Inner { replica, stopping, link, rounds, long }) }
     }
 
     /// Waits until the state of this node holds everything that was acknowledged, on whatever member, before this call. At most
@@ -78,6 +95,14 @@ impl Reader {
     /// # Errors
     /// See [`ReadError`].
     pub async fn linearizable(&self) -> Result<(), ReadError> {
+        if self.inner.rounds.lock().waiting.len() >= WAITING_MAX {
+            return Err(ReadError::Overloaded { retry_after_ms: RETRY_AFTER_MS });
+        }
+        self.confirmed().await
+    }
+
+    /// As [`Reader::linearizable`], however many wait.
+    async fn confirmed(&self) -> Result<(), ReadError> {
         let began = Instant::now();
         let index = self.index().await?;
         let left = PATIENCE.saturating_sub(began.elapsed());
@@ -101,6 +126,11 @@ impl Reader {
         self.bounded(PATIENCE, self.inner.replica.wait_revision(revision))
             .await?
             .ok_or_else(|| ReadError::Behind { wanted: revision, applied: self.inner.replica.revision() })
+    }
+
+    /// The budgets of long reads.
+    pub fn long(&self) -> &LongReads {
+        &self.inner.long
     }
 
     /// A read index, for another member that asks because this one leads.
@@ -257,7 +287,7 @@ impl Touch {
                 () = self.reader.inner.stopping.wait() => {}
                 () = sleep(TOUCH_EVERY) => {}
             }
-            let lost = self.reader.linearizable().await.is_err();
+            let lost = self.reader.confirmed().await.is_err();
             let mut followers = self.followers.lock();
             followers.waiting.retain(|told| !told.is_closed());
             if lost {

@@ -141,15 +141,10 @@ pub fn stopping() -> Status {
     Fault::new(Code::Unavailable, "STOPPING", "this member is stopping; nothing was done. Ask another member").status()
 }
 
-/// This member has more waiting than it takes; nothing was done. Ask again after this time.
-pub fn overloaded(retry_after_ms: u64) -> Status {
-    Fault::new(
-        Code::ResourceExhausted,
-        "OVERLOADED",
-        "too many writes wait here; nothing was done. Ask again a little later",
-    )
-    .with("retry_after_ms", retry_after_ms)
-    .status()
+/// This member has more of `what` waiting than it takes; nothing was done. Ask again after this time.
+pub fn overloaded(what: &str, retry_after_ms: u64) -> Status {
+    let message = format!("too many {what} wait here; nothing was done. Ask again a little later");
+    Fault::new(Code::ResourceExhausted, "OVERLOADED", message).with("retry_after_ms", retry_after_ms).status()
 }
 
 /// The time that the request itself gave for a wait is over.
@@ -175,7 +170,7 @@ pub fn write_error(error: WriteError) -> Status {
             "it is not known whether the write was done, and it may still be: a write with a request_id can be sent again \
              as it is, before another look at the keys",
         ),
-        WriteError::Overloaded { retry_after_ms } => overloaded(retry_after_ms),
+        WriteError::Overloaded { retry_after_ms } => overloaded("writes of this kind", retry_after_ms),
         WriteError::Stopping => stopping(),
     }
 }
@@ -186,6 +181,7 @@ pub fn read_error(error: ReadError) -> Status {
     match error {
         ReadError::NoLeader => no_leader(),
         ReadError::Behind { .. } => read_timeout(error.to_string()),
+        ReadError::Overloaded { retry_after_ms } => overloaded("reads", retry_after_ms),
         ReadError::Stopping => stopping(),
     }
 }

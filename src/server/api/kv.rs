@@ -1,7 +1,7 @@
 //! `ringfence.v1.Kv`.
 
 use ringfence_core::{
-    Command, OpReply, Refusal, Reply, RequestId, Span, Txn, TxnReply, limits,
+    Command, KeyView, OpReply, Refusal, Reply, RequestId, Span, Txn, TxnReply, limits,
     query::{HistoryAnswer, KeyHistory, Range, Select, Stats},
 };
 use ringfence_proto::v1::{self, kv_server};
@@ -47,8 +47,9 @@ impl kv_server::Kv for Kv {
         let freshness = freshness(request.consistency, request.min_revision)?;
         let range = convert_request::range(request)?;
         check_range(&range)?;
-        let (answer, header) = self.parts.read(&range, freshness).await?;
-        Ok(Response::new(range_response(answer, Some(header))))
+        let (answer, header) = self.parts.read_range(range, freshness).await?;
+        let bytes = answer.keys.iter().map(weight).sum();
+        self.parts.respond(range_response(answer, Some(header)), bytes)
     }
 
     async fn put(&self, request: Request<v1::PutRequest>) -> Result<Response<v1::PutResponse>, Status> {
@@ -105,12 +106,14 @@ impl kv_server::Kv for Kv {
         let query = HistoryAndCompaction(KeyHistory { key: request.key, limit });
         let ((history, compacted_revision), header) = self.parts.read(&query, freshness).await?;
         let version = |(view, deleted)| v1::KeyVersion { kv: Some(key_value(view)), deleted };
-        Ok(Response::new(v1::HistoryResponse {
+        let bytes = history.versions.iter().map(|(view, _)| weight(view)).sum();
+        let message = v1::HistoryResponse {
             header: Some(header),
             versions: history.versions.into_iter().map(version).collect(),
             more: history.more,
             compacted_revision,
-        }))
+        };
+        self.parts.respond(message, bytes)
     }
 }
 
@@ -123,6 +126,12 @@ impl ringfence_core::query::Query for HistoryAndCompaction {
     fn answer(&self, state: &ringfence_core::State) -> Result<Self::Answer, Refusal> {
         Ok((state.read(&self.0)?, state.read(&Stats)?.compacted))
     }
+}
+
+/// About how many bytes a key is on the wire.
+fn weight(view: &KeyView) -> usize {
+    const FIXED: usize = 48;
+    FIXED + view.key.len() + view.value.len()
 }
 
 /// Refuses keys of a read by their length, before a quorum is asked for it.

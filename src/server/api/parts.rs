@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use ringfence_core::{Command, Reply, RequestId, query::Query};
+use ringfence_core::{
+    Command, Reply, RequestId,
+    query::{Query, Range, RangeAnswer},
+};
 use ringfence_proto::v1::ResponseHeader;
-use tonic::Status;
+use tonic::{Response, Status};
 
 use super::{
     convert_request::{Freshness, checked},
@@ -14,7 +17,7 @@ use super::{
 };
 use crate::{
     proposer::Proposer,
-    reader::{Reader, Touch},
+    reader::{LongReads, Reader, Touch},
     replica::Replica,
     stopping::Stopping,
     watch::Hub,
@@ -91,5 +94,35 @@ impl Parts {
     pub async fn read<Q: Query>(&self, query: &Q, freshness: Freshness) -> Result<(Q::Answer, ResponseHeader), Status> {
         self.fresh(freshness).await?;
         self.headers.read(query).map_err(refused)
+    }
+
+    /// As [`Parts::read`], of what may be many keys.
+    ///
+    /// # Errors
+    /// As there, and OVERLOADED.
+    pub async fn read_range(
+        &self,
+        range: Range,
+        freshness: Freshness,
+    ) -> Result<(RangeAnswer, ResponseHeader), Status> {
+        self.fresh(freshness).await?;
+        if !LongReads::is_long(&self.replica, &range).map_err(refused)? {
+            return self.headers.read(&range).map_err(refused);
+        }
+        let headers = self.headers.clone();
+        self.reader.long().run(move || headers.read(&range)).await.map_err(read_error)?.map_err(refused)
+    }
+
+    /// The response with this message, whose keys and values have so many bytes: counted, if they are many.
+    ///
+    /// # Errors
+    /// OVERLOADED.
+    pub fn respond<T>(&self, message: T, bytes: usize) -> Result<Response<T>, Status> {
+        let held = self.reader.long().hold(bytes).map_err(read_error)?;
+        let mut response = Response::new(message);
+        if let Some(held) = held {
+            response.extensions_mut().insert(held);
+        }
+        Ok(response)
     }
 }

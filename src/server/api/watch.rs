@@ -28,7 +28,7 @@ use crate::watch::{Begin, End, Filter, Mailbox, Step, Watching};
 
 /// Watches of one stream: each may buffer a mebibyte, so one client costs a gigabyte at the very most.
 pub const WATCHES_MAX: usize = 1000;
-/// Answers that wait for a client who doesn't read. Each is about a mebibyte at most.
+/// Answers that wait for a client who doesn't read, each of about [`crate::watch::MESSAGE_BYTES`] at most.
 const ANSWERS_WAITING_MAX: usize = 2;
 /// Bytes of former versions in one message. More are left out: whoever needs them reads them by their revision.
 const PREV_BYTES_MAX: usize = 3 << 20;
@@ -146,7 +146,7 @@ impl Session {
                     if self.open.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(None) }
                 }
             },
-            () = self.mailbox.wait() => ControlFlow::Continue(self.step()),
+            () = self.mailbox.wait() => ControlFlow::Continue(self.step().await),
             () = at(due) => ControlFlow::Continue(self.due_progress()),
         }
     }
@@ -233,9 +233,10 @@ impl Session {
     }
 
     /// The next step of the watch whose turn it is.
-    fn step(&mut self) -> Option<v1::WatchResponse> {
+    async fn step(&mut self) -> Option<v1::WatchResponse> {
         let id = self.mailbox.take()?;
         let open = self.open.get_mut(&id)?;
+        let _turn = if open.watching.is_behind() { self.parts.hub.turn().await } else { None };
         let answer = match open.watching.step() {
             Step::Idle | Step::Again => return None,
             Step::Snapshot { revision, keys, complete } => Answer::Snapshot(v1::WatchSnapshot {

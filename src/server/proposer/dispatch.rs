@@ -1,8 +1,8 @@
 //! How waiting writes leave: as entries of this node where it leads, else to the leader.
 //!
-//! A few *runners* do it. Each takes what waits, all of it that fits, sends it and waits for the outcome; a runner that finds
-//! nothing ends, and a write that finds no runner free waits for one. So a lone write leaves at once, and under load the
-//! writes that come while the runners are busy leave together, without any delay made on purpose.
+//! A few *runners* of each lane do it. Each takes what waits there, all of it that fits, sends it and waits for the outcome; a
+//! runner that finds nothing ends, and a write that finds no runner free waits for one. So a lone write leaves at once, and
+//! under load the writes that come while the runners are busy leave together, without any delay made on purpose.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,13 +12,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{
     Inner, WriteError,
     clock::Clock,
-    queue::{Group, Replies},
+    lanes::Kind,
+    queue::{Group, Queue, Replies},
     wall_ms,
 };
 use crate::raft::{ForwardError, ProposeError};
 
-/// Entries on the way at the same time. With more the batches get smaller and the log no faster.
-pub const RUNNERS_MAX: usize = 4;
 /// How long is waited after a refusal before asking again, unless the leader changes sooner.
 const BACK_OFF: Duration = Duration::from_millis(25);
 /// What is left to a batch at the end of its patience, so that it isn't sent only to be given up.
@@ -42,32 +41,33 @@ enum Fate {
     Stopped,
 }
 
-/// One runner, until nothing waits.
-pub(super) async fn run(inner: Arc<Inner>) {
+/// One runner of this lane, until nothing waits there.
+pub(super) async fn run(inner: Arc<Inner>, kind: Kind) {
+    let lane = inner.lanes.of(kind);
     loop {
-        while !inner.queue.is_empty() {
-            let Some(way) = way(&inner).await else { break };
-            let batch = gather(&inner, &way);
+        while !lane.queue.is_empty() {
+            let Some(way) = way(&inner, &lane.queue).await else { break };
+            let batch = gather(&lane.queue, &way);
             if batch.is_empty() {
                 continue;
             }
             let fate = send(&inner, &way, &batch).await;
-            settle(&inner, batch, fate).await;
+            settle(&inner, &lane.queue, batch, fate).await;
         }
-        if inner.runner_ends() {
+        if lane.end_runner() {
             return;
         }
     }
 }
 
 /// Waits until there is a way; answers meanwhile who has waited long enough. `None`: nobody waits any more.
-async fn way(inner: &Inner) -> Option<Way> {
+async fn way(inner: &Inner, queue: &Queue) -> Option<Way> {
     loop {
         // Enlisted before the look, so that a clock that comes in between isn't missed.
         let mut clock_came = std::pin::pin!(inner.clock_came.notified());
         clock_came.as_mut().enable();
         if inner.stopping.is_stopping() {
-            answer_all(inner.queue.take_where(|_| true), &WriteError::Stopping);
+            answer_all(queue.take_where(|_| true), &WriteError::Stopping);
             return None;
         }
         let node = inner.node()?;
@@ -78,14 +78,14 @@ async fn way(inner: &Inner) -> Option<Way> {
             }
         } else {
             // Whoever forwarded it looks for the leader itself.
-            answer_all(inner.queue.take_where(|group| group.here_only), &WriteError::NoLeader);
+            answer_all(queue.take_where(|group| group.here_only), &WriteError::NoLeader);
             if let Some(leader) = seen.leader {
                 return Some(Way::There(leader));
             }
         }
         let now = Instant::now();
-        answer_all(inner.queue.take_where(|group| group.deadline <= now), &WriteError::NoLeader);
-        let deadline = inner.queue.next_deadline()?;
+        answer_all(queue.take_where(|group| group.deadline <= now), &WriteError::NoLeader);
+        let deadline = queue.next_deadline()?;
         tokio::select! {
             biased;
             () = inner.stopping.wait() => {}
@@ -97,10 +97,10 @@ async fn way(inner: &Inner) -> Option<Way> {
 }
 
 /// What leaves now. Groups that waited too long are answered, and those that may not be forwarded.
-fn gather(inner: &Inner, way: &Way) -> Vec<Group> {
+fn gather(queue: &Queue, way: &Way) -> Vec<Group> {
     let now = Instant::now();
     let mut batch = Vec::new();
-    for group in inner.queue.gather() {
+    for group in queue.gather() {
         let stranded = group.here_only && matches!(way, Way::There(_));
         if stranded || group.deadline <= now {
             group.answer(Err(WriteError::NoLeader));
@@ -163,7 +163,7 @@ async fn send(inner: &Inner, way: &Way, batch: &[Group]) -> Fate {
 }
 
 /// Answers a batch, or puts it back where doing so is safe.
-async fn settle(inner: &Inner, batch: Vec<Group>, fate: Fate) {
+async fn settle(inner: &Inner, queue: &Queue, batch: Vec<Group>, fate: Fate) {
     match fate {
         Fate::Done(replies) => {
             let mut replies = replies.into_iter();
@@ -174,7 +174,7 @@ async fn settle(inner: &Inner, batch: Vec<Group>, fate: Fate) {
         }
         Fate::Stopped => answer_all(batch, &WriteError::Stopping),
         Fate::NotDone => {
-            inner.queue.put_back(batch);
+            queue.put_back(batch);
             back_off(inner).await;
         }
         Fate::Unknown => {
@@ -183,7 +183,7 @@ async fn settle(inner: &Inner, batch: Vec<Group>, fate: Fate) {
             let (again, over): (Vec<_>, Vec<_>) = batch.partition(|group| group.repeatable && group.deadline > now);
             answer_all(over, &WriteError::Unknown);
             if !again.is_empty() {
-                inner.queue.put_back(again);
+                queue.put_back(again);
                 back_off(inner).await;
             }
         }

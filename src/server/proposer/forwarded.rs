@@ -46,7 +46,7 @@ impl Forwards for Forwarded {
     async fn read_index(&self) -> Result<u64, ReadIndexError> {
         self.reader.index_here().await.map_err(|error| match error {
             ReadError::NoLeader => ReadIndexError::NotLeader { leader: self.leader() },
-            ReadError::Behind { .. } => ReadIndexError::NoQuorum,
+            ReadError::Behind { .. } | ReadError::Overloaded { .. } => ReadIndexError::NoQuorum,
             ReadError::Stopping => ReadIndexError::Stopped,
         })
     }

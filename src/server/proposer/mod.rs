@@ -1,8 +1,8 @@
 //! Writes: from a call on any member to the log of the leader, and the reply back.
 //!
-//! [`Proposer`] is the door. What is asked waits in the [`queue`], leaves in batches by [`dispatch`], stamped with the
-//! [`clock`] where this node leads and forwarded where another does. What the [`leader`] does of itself is beside it, and
-//! [`renewals`] are gathered before they come here. [`consensus`] is the edge to raft.
+//! [`Proposer`] is the door. What is asked waits in a [`queue`], one for each of the [`lanes`], and leaves in batches by
+//! [`dispatch`], stamped with the [`clock`] where this node leads and forwarded where another does. What the [`leader`] does
+//! of itself is beside it, and [`renewals`] are gathered before they come here. [`consensus`] is the edge to raft.
 //!
 //! Invariants: a write is sent a second time only if it was surely not done or if doing it twice changes nothing; each call
 //! gets exactly one answer; nothing is stamped before the clock of the term was taken over.
@@ -14,6 +14,7 @@ mod errors;
 #[cfg(test)]
 pub(crate) mod fake;
 mod forwarded;
+mod lanes;
 mod leader;
 mod link;
 mod queue;
@@ -26,11 +27,16 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use ringfence_core::{Command, Refusal, Reply, Request, SessionId};
 use tokio::sync::{Notify, oneshot};
 
-use self::{clock::Clock, queue::Group, queue::Queue, renewals::Renewals};
+use self::{
+    clock::Clock,
+    lanes::{Kind, Lanes},
+    queue::Group,
+    renewals::Renewals,
+};
 pub use self::{
     consensus::Consensus,
     errors::WriteError,
@@ -56,9 +62,7 @@ struct Inner {
     replica: Arc<Replica>,
     stopping: Stopping,
     link: Link,
-    queue: Queue,
-    /// How many runners there are.
-    runners: Mutex<usize>,
+    lanes: Lanes,
     /// The clock of the term in which this node leads.
     clock: RwLock<Option<Arc<Clock>>>,
     clock_came: Notify,
@@ -73,8 +77,7 @@ impl Proposer {
                 replica,
                 stopping,
                 link: Link::default(),
-                queue: Queue::default(),
-                runners: Mutex::new(0),
+                lanes: Lanes::default(),
                 clock: RwLock::default(),
                 clock_came: Notify::new(),
                 renewals: Renewals::default(),
@@ -151,12 +154,16 @@ impl Proposer {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
+        let kind = Kind::of(&requests);
         let (answer, receiver) = oneshot::channel();
         let group = Group::new(requests, here_only, patience, answer);
-        if self.inner.queue.push(group).is_err() {
+        let lane = self.inner.lanes.of(kind);
+        if lane.queue.push(group).is_err() {
             return Err(WriteError::Overloaded { retry_after_ms: RETRY_AFTER_MS });
         }
-        self.inner.want_runner();
+        if lane.begin_runner() {
+            tokio::spawn(dispatch::run(self.inner.clone(), kind));
+        }
         // A sender is dropped only if its runner was, at the end of the runtime.
         receiver.await.unwrap_or(Err(WriteError::Unknown))
     }
@@ -165,29 +172,6 @@ impl Proposer {
 impl Inner {
     fn node(&self) -> Option<Arc<dyn Consensus>> {
         self.link.get()
-    }
-
-    /// Starts a runner, unless there are enough.
-    fn want_runner(self: &Arc<Self>) {
-        {
-            let mut runners = self.runners.lock();
-            if *runners >= dispatch::RUNNERS_MAX {
-                return;
-            }
-            *runners += 1;
-        }
-        tokio::spawn(dispatch::run(self.clone()));
-    }
-
-    /// Ends a runner, unless something waits. Under the lock, so that a write that comes now either is seen here or finds
-    /// room for a runner of its own.
-    fn runner_ends(&self) -> bool {
-        let mut runners = self.runners.lock();
-        if !self.queue.is_empty() {
-            return false;
-        }
-        *runners -= 1;
-        true
     }
 
     fn any_clock(&self) -> Option<Arc<Clock>> {

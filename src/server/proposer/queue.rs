@@ -1,4 +1,4 @@
-//! The writes that wait to be proposed, and how they are gathered into one entry.
+//! Writes that wait to be proposed, and how they are gathered into one entry.
 //!
 //! A *group* is what one call brought: its requests stay together, in their order. Groups leave in the order in which they
 //! came; one that was surely not done goes back to the front.
@@ -16,11 +16,14 @@ pub const ENTRY_REQUESTS_MAX: usize = 512;
 /// Bytes of one entry, unless a single group has more: a few milliseconds of a network of 1 Gbit/s, far below an
 /// election's time-out.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
-/// Requests that may wait on one member: more than ten thousand clients with one write each; beyond it a client is better
-/// told to come later than kept.
-pub const WAITING_REQUESTS_MAX: usize = 16_384;
-/// Bytes of requests that may wait on one member, so that a flood of large values can't take the memory.
-pub const WAITING_BYTES_MAX: usize = 64 << 20;
+/// What may wait at the same time.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Requests.
+    pub requests: usize,
+    /// Bytes of requests.
+    pub bytes: usize,
+}
 
 /// What a group is answered: one reply for each request.
 pub type Replies = Vec<Result<Reply, Refusal>>;
@@ -138,8 +141,8 @@ fn span_weight(span: &Span) -> usize {
 }
 
 /// The groups that wait.
-#[derive(Default)]
 pub struct Queue {
+    budget: Budget,
     waiting: Mutex<Waiting>,
 }
 
@@ -163,6 +166,11 @@ impl Waiting {
 }
 
 impl Queue {
+    /// An empty one.
+    pub fn new(budget: Budget) -> Self {
+        Self { budget, waiting: Mutex::default() }
+    }
+
     /// Puts a group at the end, or gives it back if too much waits. What other members forwarded is always taken: each of
     /// them has only a few batches on the way.
     ///
@@ -170,8 +178,8 @@ impl Queue {
     /// The group, if it isn't taken.
     pub fn push(&self, group: Group) -> Result<(), Group> {
         let mut waiting = self.waiting.lock();
-        let full = waiting.requests + group.requests.len() > WAITING_REQUESTS_MAX
-            || waiting.bytes + group.bytes > WAITING_BYTES_MAX;
+        let full = waiting.requests + group.requests.len() > self.budget.requests
+            || waiting.bytes + group.bytes > self.budget.bytes;
         if full && !group.here_only && !waiting.groups.is_empty() {
             return Err(group);
         }

@@ -5,14 +5,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use ringfence_core::{
-    Command, Entry, Op, Put, Refusal, Reply, Request, RequestId, SessionId, Txn,
+    Claim, Command, Entry, Mode, Op, Put, Refusal, Reply, Request, RequestId, SessionId, Txn,
     query::{Session, Stats},
 };
-use tokio::{sync::oneshot, task::yield_now};
+use tokio::{
+    sync::oneshot,
+    task::{JoinHandle, yield_now},
+};
 
 use super::{
-    WriteError,
-    fake::{ME, NOBODY, OTHER, world},
+    Replies, WriteError,
+    fake::{ME, NOBODY, OTHER, World, world},
+    lanes::{self, Kind, Lanes},
     queue,
 };
 use crate::{
@@ -84,12 +88,13 @@ async fn writes_that_come_while_entries_are_on_the_way_leave_together() {
     }
     let batches = world.fake.batches();
     assert_eq!(batches.iter().sum::<usize>(), 100);
-    assert!(batches.len() <= super::dispatch::RUNNERS_MAX + 1, "{batches:?}");
+    assert!(batches.len() <= lanes::RUNNERS_MAX + 1, "{batches:?}");
 }
 
 #[tokio::test]
 async fn an_entry_is_bounded_in_requests_and_in_bytes() {
-    let queue = queue::Queue::default();
+    let lanes = Lanes::default();
+    let queue = &lanes.of(Kind::Data).queue;
     for i in 0..1000 {
         let (answer, _) = tokio::sync::oneshot::channel();
         let group = queue::Group::new(vec![put(&format!("{i}"))], false, super::PATIENCE, answer);
@@ -203,24 +208,69 @@ async fn a_write_waits_for_a_leader_and_gives_up_without_one() {
     assert_eq!(revision(&waiting.await.unwrap().unwrap()), 1);
 }
 
+/// Writes keys until no more is taken, and gives what waits.
+async fn flood(world: &World) -> Vec<JoinHandle<Result<Replies, WriteError>>> {
+    let mut waiting = Vec::new();
+    loop {
+        let proposer = world.proposer.clone();
+        let group = vec![put("a"); queue::ENTRY_REQUESTS_MAX];
+        let asked = tokio::spawn(async move { proposer.propose(group).await });
+        settle().await;
+        if asked.is_finished() {
+            let refused = asked.await.unwrap();
+            assert!(matches!(refused, Err(WriteError::Overloaded { .. })), "{refused:?}");
+            return waiting;
+        }
+        waiting.push(asked);
+    }
+}
+
 #[tokio::test]
 async fn too_much_waiting_is_refused_at_once_and_a_stop_answers_all() {
     let world = world(NOBODY, 0);
-    let group = || (0..queue::ENTRY_REQUESTS_MAX).map(|_| put("a")).collect::<Vec<_>>();
-    let waiting: Vec<_> = (0..queue::WAITING_REQUESTS_MAX / queue::ENTRY_REQUESTS_MAX)
-        .map(|_| {
-            let proposer = world.proposer.clone();
-            tokio::spawn(async move { proposer.propose(group()).await })
-        })
-        .collect();
-    settle().await;
-    let refused = world.proposer.propose_one(put("a")).await;
-    assert!(matches!(refused, Err(WriteError::Overloaded { .. })), "{refused:?}");
+    let waiting = flood(&world).await;
+    assert_eq!(waiting.len() * queue::ENTRY_REQUESTS_MAX, Kind::Data.budget().requests);
     world.stopping.stop();
     for waiting in waiting {
         assert_eq!(waiting.await.unwrap(), Err(WriteError::Stopping));
     }
     assert_eq!(world.proposer.propose_one(put("a")).await, Err(WriteError::Stopping));
+}
+
+#[tokio::test]
+async fn a_flood_of_writes_holds_up_neither_leases_nor_locks() {
+    let world = world(ME, 1 << 20);
+    world.proposer.propose_one(open(7)).await.unwrap().unwrap();
+    world.fake.gate.forget_permits(1 << 20);
+    let flooded = flood(&world).await;
+    let claim = Claim {
+        name: Bytes::from_static(b"lock"),
+        session: SessionId(7),
+        suffix: Bytes::new(),
+        mode: Mode::Exclusive,
+        value: Bytes::new(),
+        attempt: 1,
+        only_if_free: false,
+    };
+    let asked = [Command::RenewSessions { ids: vec![SessionId(7)] }, Command::Claim(claim)].map(|command| {
+        let proposer = world.proposer.clone();
+        tokio::spawn(async move { proposer.propose_one(command.into()).await })
+    });
+    settle().await;
+    // Before them at the gate are only those entries of keys that were on the way already.
+    world.fake.gate.add_permits(lanes::RUNNERS_MAX + asked.len());
+    for asked in asked {
+        assert!(asked.await.unwrap().unwrap().is_ok());
+    }
+    assert_eq!(flooded.iter().filter(|flooded| !flooded.is_finished()).count(), flooded.len() - lanes::RUNNERS_MAX);
+}
+
+#[test]
+fn requests_that_go_together_wait_in_the_lane_of_the_most_patient() {
+    let renewal = Request::from(Command::RenewSessions { ids: vec![SessionId(1)] });
+    let close = Request::from(Command::CloseSession { id: SessionId(1) });
+    assert_eq!(Kind::of(&[renewal.clone(), close]), Kind::Lease);
+    assert_eq!(Kind::of(&[renewal, put("a")]), Kind::Data);
 }
 
 #[tokio::test]

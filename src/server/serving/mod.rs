@@ -6,6 +6,8 @@
 #[cfg(madsim)]
 mod attended;
 #[cfg(not(madsim))]
+mod delivery;
+#[cfg(not(madsim))]
 mod health;
 #[cfg(not(madsim))]
 mod reflection;

@@ -1,7 +1,8 @@
 //! gRPC's reflection service, in its present and its former version: tools list and call the services without any .proto file.
 
-use tonic::transport::server::Router;
 use tonic_reflection::server::Builder;
+
+use super::router::Router;
 
 /// What is listed: what this port serves, out of all descriptors.
 const SERVICES: [&str; 7] = [

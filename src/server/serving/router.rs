@@ -4,7 +4,16 @@ use ringfence_proto::v1::{
     cluster_server::ClusterServer, election_server::ElectionServer, kv_server::KvServer, lock_server::LockServer,
     session_server::SessionServer, watch_server::WatchServer,
 };
-use tonic::transport::{Server, server::Router};
+use tonic::transport::Server;
+#[cfg(not(madsim))]
+use {
+    super::delivery::deliver,
+    tonic::body::Body,
+    tower::{
+        layer::util::{Identity, Stack},
+        util::MapResponseLayer,
+    },
+};
 
 use crate::{
     api::{cluster::Cluster, election::Election, kv::Kv, lock::Lock, parts::Parts, session::Session, watch::Watch},
@@ -14,9 +23,29 @@ use crate::{
     },
 };
 
+/// The port's own work on what the services answer.
+#[cfg(not(madsim))]
+type Layers = Stack<MapResponseLayer<fn(http::Response<Body>) -> http::Response<Body>>, Identity>;
+/// A tonic server with services.
+#[cfg(not(madsim))]
+pub type Router = tonic::transport::server::Router<Layers>;
+/// A simulated server with services.
+#[cfg(madsim)]
+pub type Router = tonic::transport::server::Router;
+
+#[cfg(not(madsim))]
+fn server() -> Server<Layers> {
+    Server::builder().layer(MapResponseLayer::new(deliver as fn(_) -> _))
+}
+
+#[cfg(madsim)]
+fn server() -> Server {
+    Server::builder()
+}
+
 /// A server with the services of `ringfence.v1`.
 pub fn router(parts: &Parts, cluster: Cluster) -> Router {
-    Server::builder()
+    server()
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use ringfence_core::{Outcome, Revision, State, query::Stats};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::{
     feed::{Feed, change_bytes},
@@ -33,6 +34,10 @@ pub use self::{
     watching::{End, MESSAGE_BYTES, Step, Watching},
 };
 use crate::replica::{Observer, Replica};
+
+/// Watches that read history or a snapshot at the same time. Each gives way to all else that is ready after a message, so
+/// that thousands of them that catch up together never come between a write and its answer.
+const CATCHING_UP_MAX: usize = 2;
 
 /// From where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +55,7 @@ pub enum Begin {
 pub struct Hub {
     replica: Arc<Replica>,
     feeds: Mutex<Feeds>,
+    catching_up: Semaphore,
     claims: Signals,
     queues: Signals,
 }
@@ -68,6 +74,7 @@ impl Hub {
         let hub = Arc::new(Self {
             feeds: Mutex::new(Feeds { published: replica.revision(), ..Feeds::default() }),
             replica: replica.clone(),
+            catching_up: Semaphore::new(CATCHING_UP_MAX),
             claims: Signals::default(),
             queues: Signals::default(),
         });
@@ -89,6 +96,12 @@ impl Hub {
         drop(feeds);
         feed.ready();
         Watching::new(self.clone(), feed, begin == Begin::Snapshot)
+    }
+
+    /// Waits for the turn of a watch that [is behind](Watching::is_behind); it is over with the value. Cancel safe.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed.
+        self.catching_up.acquire().await.ok()
     }
 
     /// Listens for the grant and the end of the claim with this key.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringfence_core::{
     Change, Event, KeyView, Refusal, Revision, Span, limits,
-    query::{Changes, Range, Select, Stats},
+    query::{Changes, Page, Range, Select, Stats},
 };
 
 use super::{
@@ -15,9 +15,9 @@ use super::{
     feed::{Feed, change_bytes},
 };
 
-/// Bytes of events after which a message ends, at the end of a revision: well under gRPC's customary 4 MiB with one more revision on
-/// top.
-pub const MESSAGE_BYTES: usize = 1 << 20;
+/// Bytes of events or keys after which a message ends, at the end of a revision or of a key. As much waits as its own copy for each
+/// client that doesn't read, so that thousands of them cost no more than a few hundred mebibytes; larger messages are no faster.
+pub const MESSAGE_BYTES: usize = 64 << 10;
 /// Keys in one part of a snapshot.
 const SNAPSHOT_KEYS: usize = 1000;
 
@@ -106,6 +106,11 @@ impl Watching {
     /// The events of a change that are for this watch, in order.
     pub fn select<'a>(&'a self, change: &'a Change) -> impl Iterator<Item = &'a Event> {
         change.events.iter().filter(|event| self.feed.filter().passes(event))
+    }
+
+    /// The next step reads the state, in which much may be behind, and not only what was handed over.
+    pub fn is_behind(&self) -> bool {
+        self.snapping.is_some() || !self.feed.position().live
     }
 
     /// Takes the next step. Unless it gives [`Step::Idle`] or [`Step::Over`], the mailbox names the watch again.
@@ -202,7 +207,7 @@ impl Watching {
             revision,
             descending: false,
         };
-        match self.hub.replica.read(&range) {
+        match self.hub.replica.read(&Page { range, bytes_max: MESSAGE_BYTES }) {
             Ok(answer) => {
                 let complete = !answer.more;
                 if let Some(last) = answer.keys.last().filter(|_| !complete) {
