@@ -86,7 +86,7 @@ impl Size {
         let count = match kind {
             Kind::IdleConnections | Kind::ExpiryStorm => 500,
             Kind::SilentWatchers => 50,
-            Kind::Flood => 20_000,
+            Kind::Flood => 2_000,
             Kind::RangeLoop => 3_000,
         };
         Self { count, lasts: Duration::from_secs(3), ttl: Duration::from_secs(5) }
@@ -156,7 +156,7 @@ impl Report {
 pub async fn run(cluster: &Cluster, kind: Kind, size: Size) -> anyhow::Result<Report> {
     let before = terms(cluster).await?;
     let memory = memory::Watch::start(cluster);
-    let witness = Witness::start(cluster).await?;
+    let witness = Witness::start(cluster)?;
     let load = match kind {
         Kind::IdleConnections => idle::connections(cluster, size).await?,
         Kind::SilentWatchers => idle::watchers(cluster, size).await?,
@@ -164,7 +164,7 @@ pub async fn run(cluster: &Cluster, kind: Kind, size: Size) -> anyhow::Result<Re
         Kind::RangeLoop => Load::ranges(cluster, size).await?,
         Kind::ExpiryStorm => storm::expire(cluster, size).await?,
     };
-    let (seen, mut broken) = witness.end().await;
+    let (seen, mut broken) = witness.end().await?;
     let after = terms(cluster).await?;
     if after != before {
         broken.push(format!("the leader was lost: term {before}, then {after}"));

@@ -5,12 +5,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
+use anyhow::bail;
 use ringfence_client::{Client, Session, SessionOptions};
 use ringfence_cluster::Cluster;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{runtime::Builder, time::Instant};
 
 /// Of its session, and the time within which each of its calls must be over.
 const TTL: Duration = Duration::from_secs(5);
@@ -51,49 +53,52 @@ pub struct Seen {
 
 /// One that works until it is told to end.
 pub struct Witness {
-    session: Session,
     end: Arc<AtomicBool>,
-    /// Gives the times, and what was broken.
-    locking: JoinHandle<(Times, Vec<String>)>,
-    /// Gives the times of puts and of gets.
-    using: JoinHandle<(Times, Times)>,
+    work: JoinHandle<anyhow::Result<(Seen, Vec<String>)>>,
 }
 
 impl Witness {
-    /// Opens its session, and begins.
+    /// Begins.
     ///
     /// # Errors
-    /// If it can't be opened.
-    pub async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
-        let client = cluster.client_builder().deadline(TTL).build()?;
-        let session = client.open_session(SessionOptions::new().ttl(TTL)).await?;
+    /// If there is no thread for it.
+    pub fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         let end = Arc::<AtomicBool>::default();
-        let locking = tokio::spawn(locking(client.clone(), session.clone(), end.clone()));
-        let using = tokio::spawn(using(client, end.clone()));
-        Ok(Self { session, end, locking, using })
+        let work = work(cluster.client_builder().deadline(TTL).build()?, end.clone());
+        // A runtime of its own: what those do who ask too much must not come between it and the servers.
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let work = thread::Builder::new().name("witness".to_owned()).spawn(move || runtime.block_on(work))?;
+        Ok(Self { end, work })
     }
 
     /// Ends it, and gives what it saw and what was broken.
-    pub async fn end(self) -> (Seen, Vec<String>) {
+    ///
+    /// # Errors
+    /// If it couldn't even open its session.
+    pub async fn end(self) -> anyhow::Result<(Seen, Vec<String>)> {
         self.end.store(true, Ordering::Relaxed);
-        let (locks, mut broken) =
-            self.locking.await.unwrap_or_else(|error| (Times::default(), vec![error.to_string()]));
-        let (writes, reads) = self.using.await.unwrap_or_default();
-        if locks.count() == 0 {
-            broken.push("the client beside it never got its lock".to_owned());
-        }
-        // It may be lost, which was said already.
-        drop(self.session.close().await);
-        (Seen { locks, writes, reads }, broken)
+        let ended = tokio::task::spawn_blocking(|| self.work.join()).await?;
+        ended.unwrap_or_else(|_| bail!("the client beside it panicked"))
     }
 }
 
+async fn work(client: Client, end: Arc<AtomicBool>) -> anyhow::Result<(Seen, Vec<String>)> {
+    let session = client.open_session(SessionOptions::new().ttl(TTL)).await?;
+    let ((locks, mut broken), (writes, reads)) = tokio::join!(locking(&client, &session, &end), using(&client, &end));
+    if locks.count() == 0 {
+        broken.push("the client beside it never got its lock".to_owned());
+    }
+    // It may be lost, which was said already.
+    drop(session.close().await);
+    Ok((Seen { locks, writes, reads }, broken))
+}
+
 /// Renews and locks: what must go on.
-async fn locking(client: Client, session: Session, end: Arc<AtomicBool>) -> (Times, Vec<String>) {
+async fn locking(client: &Client, session: &Session, end: &AtomicBool) -> (Times, Vec<String>) {
     let (mut times, mut broken) = (Times::default(), Vec::new());
     while !end.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let lock = client.lock("overload/witness").session(&session).wait(TTL);
+        let lock = client.lock("overload/witness").session(session).wait(TTL);
         let done = async { lock.acquire().await?.release().await };
         match done.await {
             Ok(()) => times.0.push(begun.elapsed()),
@@ -112,7 +117,7 @@ async fn locking(client: Client, session: Session, end: Arc<AtomicBool>) -> (Tim
 }
 
 /// Writes and reads as others do, who may be too many. Whether that is done is not what is asked about here.
-async fn using(client: Client, end: Arc<AtomicBool>) -> (Times, Times) {
+async fn using(client: &Client, end: &AtomicBool) -> (Times, Times) {
     let (mut writes, mut reads) = (Times::default(), Times::default());
     while !end.load(Ordering::Relaxed) {
         let begun = Instant::now();

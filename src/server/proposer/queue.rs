@@ -11,8 +11,9 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::WriteError;
 
-/// Requests of one entry. An entry is applied in one go, about a millisecond for so many.
-pub const ENTRY_REQUESTS_MAX: usize = 512;
+/// Requests of one entry. Larger ones are hardly cheaper by the request, and whatever else is urgent waits behind those that are on
+/// the way.
+pub const ENTRY_REQUESTS_MAX: usize = 128;
 /// Bytes of one entry, unless a single group has more: a few milliseconds of a network of 1 Gbit/s, far below an
 /// election's time-out.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
