@@ -106,6 +106,9 @@ async fn whole(cluster: &Cluster) -> Result<(), String> {
         if member.disk_full {
             return Err(format!("the disk of node {id} is full"));
         }
+        if member.disk_stalled {
+            return Err(format!("the disk of node {id} stalls"));
+        }
         // What was committed while they were asked isn't lacking.
         if member.last_log_index.saturating_add(LAG) < committed {
             return Err(format!("node {id} has {} of {committed} entries", member.last_log_index));

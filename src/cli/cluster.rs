@@ -96,6 +96,7 @@ fn member_object(member: &MemberStatus) -> Object {
         .field("disk_bytes", member.disk_bytes)
         .field("disk_free_bytes", member.disk_free_bytes)
         .field("disk_full", member.disk_full)
+        .field("disk_stalled", member.disk_stalled)
         .field("version", member.version.as_str())
         .field("uptime_ms", u64::try_from(member.uptime.as_millis()).unwrap_or(u64::MAX))
         .field("state_hash", format!("{:016x}", member.state_hash))
@@ -133,6 +134,9 @@ fn status_lines(status: &ClusterStatus) -> String {
             "node {}: the disk is full ({free} free): it takes no writes until there is room\n",
             member.member.id
         ));
+    }
+    for member in status.members.iter().filter(|member| member.disk_stalled) {
+        lines.push_str(&format!("node {}: the disk stalls: it doesn't lead until that is over\n", member.member.id));
     }
     lines.trim_end().to_owned()
 }

@@ -267,6 +267,7 @@ fn member_status(status: v1::MemberStatus) -> MemberStatus {
         disk_bytes: status.disk_bytes,
         disk_free_bytes: status.disk_free_bytes,
         disk_full: status.disk_full,
+        disk_stalled: status.disk_stalled,
         version: status.version,
         uptime: Duration::from_millis(status.uptime_ms),
         state_hash: status.state_hash,

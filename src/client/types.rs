@@ -363,6 +363,8 @@ pub struct MemberStatus {
     pub disk_free_bytes: u64,
     /// Less is free than its configuration keeps back: it takes no writes and doesn't lead, until there is room.
     pub disk_full: bool,
+    /// Its disk doesn't take what is written to it, or didn't a moment ago: it doesn't stand for election, and doesn't lead while that lasts.
+    pub disk_stalled: bool,
     /// Of the program.
     pub version: String,
     /// Since it started.

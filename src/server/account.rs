@@ -38,6 +38,7 @@ pub fn account(node: &Node, replica: &Replica, started: Instant) -> v1::MemberSt
         disk_bytes: status.disk_bytes,
         disk_free_bytes: status.disk_free_bytes,
         disk_full: status.disk_full,
+        disk_stalled: status.disk_stalled,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         state_hash: stats.hash,

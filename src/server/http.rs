@@ -73,6 +73,12 @@ fn text(status: &MemberStatus) -> String {
             "1 while the disk is full and this member takes no writes.",
             u64::from(status.disk_full),
         ),
+        (
+            "disk_stalled",
+            "gauge",
+            "1 while the disk stalls, and a moment longer: this member doesn't lead.",
+            u64::from(status.disk_stalled),
+        ),
         ("uptime_milliseconds", "counter", "Time since the server was started.", status.uptime_ms),
     ];
     let mut text = String::new();

@@ -41,7 +41,7 @@ pub enum ReadError {
     /// No leader with a quorum was found in time.
     #[error("no leader with a majority behind it was found in time")]
     NoLeader,
-    /// This node did not catch up in time.
+    /// This node did not catch up in time, or can't while its disk stalls.
     #[error("this member has applied up to {applied}, and {wanted} was asked for")]
     Behind {
         /// The revision, or the log index, that was to be reached.
@@ -145,13 +145,14 @@ impl Reader {
         }
     }
 
-    /// `None`: the time is over.
+    /// `None`: the time is over, or nothing comes before a stalled disk goes on: better ask elsewhere.
     async fn bounded(&self, patience: Duration, wait: impl Future<Output = ()>) -> Result<Option<()>, ReadError> {
         let mut wait = std::pin::pin!(wait);
         tokio::select! {
             biased;
             done = timeout(patience, &mut wait) => Ok(done.ok()),
             () = self.inner.stopping.wait() => Err(ReadError::Stopping),
+            () = held_up(&self.inner.link) => Ok(None),
         }
     }
 
@@ -169,6 +170,13 @@ impl Reader {
             tokio::spawn(run(self.inner.clone()));
         }
         receiver.await.unwrap_or(Err(ReadError::Stopping))
+    }
+}
+
+async fn held_up(link: &Link) {
+    match link.get() {
+        Some(node) => node.held_up().await,
+        None => std::future::pending().await,
     }
 }
 

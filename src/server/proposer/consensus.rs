@@ -27,6 +27,10 @@ pub trait Consensus: Send + Sync + 'static {
     fn leadership(&self) -> Leadership;
     /// Waits until that differs from what was seen.
     async fn leadership_changed(&self, seen: &Leadership) -> Leadership;
+    /// Waits until this node can't learn what is committed.
+    async fn held_up(&self) {
+        std::future::pending().await
+    }
 }
 
 #[async_trait]
@@ -58,5 +62,9 @@ impl Consensus for Node {
 
     async fn leadership_changed(&self, seen: &Leadership) -> Leadership {
         Node::leadership_changed(self, seen).await
+    }
+
+    async fn held_up(&self) {
+        Node::held_up(self).await;
     }
 }

@@ -24,6 +24,7 @@ use super::{
         Snapshots,
         files::{Files, RealFiles, sync_parent},
     },
+    stall::Stall,
     upkeep::Growth,
 };
 
@@ -40,6 +41,8 @@ pub struct Disk {
     pub snapshots: Snapshots,
     /// How much more it can take.
     pub room: Room,
+    /// Whether it takes what the log gives it.
+    pub stall: Stall,
     /// Held as long as the directory is used.
     pub lock: Option<File>,
 }
@@ -70,7 +73,8 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
     };
     identify(&*engine, settings, &path)?;
     let (snapshots, refused) = Snapshots::open(files, settings.cluster).map_err(at)?;
-    let log = LogStore::open(engine, failure, growth, room.clone()).map_err(at)?;
+    let stall = Stall::default();
+    let log = LogStore::open(engine, failure, growth, room.clone(), stall.clone()).map_err(at)?;
     if let Some(purged) = log.purged() {
         let covered = snapshots.current().and_then(|(meta, _)| meta.last_log_id).map(|last| last.index);
         if covered.is_none_or(|covered| covered < purged) {
@@ -82,7 +86,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
     for refused in refused {
         tracing::warn!(%refused, "a snapshot is refused; the one before it and the log after that are used");
     }
-    Ok(Disk { log, snapshots, room, lock })
+    Ok(Disk { log, snapshots, room, stall, lock })
 }
 
 /// Makes the data directory if it isn't there, and makes its name durable: otherwise a power cut could take it away with everything

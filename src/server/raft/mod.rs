@@ -30,6 +30,8 @@ pub mod room;
 mod runtime;
 mod settings;
 mod snapshots;
+mod stall;
+mod standing;
 mod state_machine;
 pub mod types;
 mod upkeep;

@@ -32,6 +32,8 @@ use super::{
     room::Room,
     runtime::{self, Runtime},
     snapshots::Snapshots,
+    stall::Stall,
+    standing::Standing,
     state_machine::StateMachine,
     types::{Addresses, Proposal, Raft, TypeConfig},
     upkeep::{self, Growth},
@@ -59,6 +61,8 @@ struct Inner {
     log: LogStore,
     snapshots: Snapshots,
     room: Room,
+    stall: Stall,
+    standing: Standing,
     pool: Pool,
     administrator: Administrator,
     heard: Heard,
@@ -117,15 +121,17 @@ impl Node {
             Administrator { raft: raft.clone(), timeout: settings.quorum_timeout, stopping: stopping.clone() };
         Runtime::spawn(administrator.clone().finish_changes());
         let heard = Heard::default();
+        let standing = Standing::new(administrator.clone(), disk.room.clone(), disk.stall.clone(), heard.clone());
         let service = PeerService {
             cluster: settings.cluster,
             node: settings.id,
             raft: raft.clone(),
             snapshots: disk.snapshots.clone(),
             room: disk.room.clone(),
+            standing: standing.clone(),
             administrator: administrator.clone(),
             forwards,
-            vigil: Vigil::new(raft.clone(), pool.clone(), settings.id, disk.room.clone(), stopping.clone()),
+            vigil: Vigil::new(raft.clone(), pool.clone(), settings.id, standing.clone(), stopping.clone()),
             heard: heard.clone(),
             stopping: stopping.clone(),
         };
@@ -133,14 +139,18 @@ impl Node {
         watch_for_failure(&raft, failure.clone(), disk.room.clone());
         Runtime::spawn(upkeep::keep_short(growth, raft.clone(), disk.snapshots.clone(), stopping.clone()));
         if disk.room.is_bounded() {
-            Runtime::spawn(disk.room.clone().watch(administrator.clone(), stopping.clone()));
+            Runtime::spawn(disk.room.clone().watch(standing.clone(), stopping.clone()));
         }
+        let stalls_after = Duration::from_millis(settings.election_timeout_ms_min);
+        Runtime::spawn(disk.stall.clone().watch(stalls_after, standing.clone(), stopping.clone()));
         let inner = Inner {
             settings,
             raft,
             log: disk.log,
             snapshots: disk.snapshots,
             room: disk.room,
+            stall: disk.stall,
+            standing,
             pool,
             administrator,
             heard,
@@ -284,17 +294,18 @@ impl Node {
             .ok_or_else(|| ForwardError::Unreachable(format!("node {to} is not a member")))
     }
 
-    /// Who leads, as far as this node knows now. This node doesn't, if its disk is full.
+    /// Who leads, as far as this node knows now. This node doesn't, if its disk is full or stalls.
     pub fn leadership(&self) -> Leadership {
-        let full = self.inner.room.is_full();
+        let may_lead = self.inner.standing.may_lead();
         let metrics = self.inner.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        let is_me = metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id);
-        Leadership {
-            term: metrics.vote.leader_id.term,
-            leader: metrics.current_leader.filter(|_| !(is_me && full)),
-            is_me: is_me && !full,
-        }
+        let leads = metrics.state == ServerState::Leader && metrics.current_leader == Some(metrics.id);
+        let leader = match leads {
+            true if may_lead => Some(metrics.id),
+            true => self.inner.standing.heard_meanwhile(),
+            false => self.inner.standing.heard_meanwhile().or(metrics.current_leader),
+        };
+        Leadership { term: metrics.vote.leader_id.term, leader, is_me: leads && may_lead }
     }
 
     /// Waits until [`Node::leadership`] differs from what was seen, and returns it. For ever, if the node stops. Cancel safe.
@@ -303,20 +314,20 @@ impl Node {
         loop {
             // The values count as seen before they are compared: a change in between wakes the wait.
             drop(metrics.borrow_and_update());
-            let mut room_changed = std::pin::pin!(self.inner.room.changed());
-            room_changed.as_mut().enable();
-            let now = self.leadership();
-            if now != *seen {
-                return now;
-            }
+            let another = || Some(self.leadership()).filter(|now| now != seen);
             tokio::select! {
                 biased;
+                now = self.inner.standing.until(another) => return now,
                 changed = metrics.changed() => if changed.is_err() {
                     std::future::pending::<()>().await;
                 },
-                () = room_changed => {}
             }
         }
+    }
+
+    /// Waits until this node can't learn what is committed, since its disk stalls and raft waits for it. Cancel safe.
+    pub async fn held_up(&self) {
+        self.inner.stall.holds_raft_up().await;
     }
 
     /// The newest feature level that this node understands.
@@ -334,7 +345,7 @@ impl Node {
             id: server.id,
             term: server.vote.leader_id.term,
             leader: server.current_leader.filter(|leader| match *leader {
-                own if own == server.id => !self.inner.room.is_full() && self.has_quorum(&server, &data),
+                own if own == server.id => self.inner.standing.may_lead() && self.has_quorum(&server, &data),
                 other => self.inner.heard.within(other, self.patience()),
             }),
             last_log: data.last_log.map_or(0, |id| id.index),
@@ -345,6 +356,7 @@ impl Node {
             disk_bytes: self.inner.log.disk_bytes() + self.inner.snapshots.disk_bytes(),
             disk_free_bytes: self.inner.room.free_bytes(),
             disk_full: self.inner.room.is_full(),
+            disk_stalled: self.inner.stall.is_unsteady(),
         }
     }
 

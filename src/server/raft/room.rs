@@ -3,8 +3,7 @@
 //! A write that finds no room ends the log until it is opened again (the engine can't tell what of it is on the disk). So a reserve is
 //! kept back: with less room than that, this node takes no more entries and no snapshots, doesn't stand for election, and gives up leading,
 //! while votes and marks, which are small, still find their place. It goes on by itself once there is a quarter more room than the reserve.
-//!
-//! For the rest of the server a leader without room is none: its clock stands still, so that no session loses its lease to a full disk.
+//! See [`super::standing`].
 
 use std::{
     io,
@@ -16,14 +15,13 @@ use std::{
     time::Duration,
 };
 
-use openraft::ServerState;
-use openraft_rt::{AsyncRuntime, WatchReceiver};
+use openraft_rt::AsyncRuntime;
 use tokio::sync::Notify;
 
 use super::{
     DataPlace,
-    admin::Administrator,
     runtime::{self, Runtime},
+    standing::Standing,
 };
 use crate::stopping::Stopping;
 
@@ -141,11 +139,9 @@ impl Room {
     }
 
     /// Looks, and has the node act on it, until it stops.
-    pub async fn watch(self, administrator: Administrator, stopping: Stopping) {
+    pub async fn watch(self, standing: Standing, stopping: Stopping) {
         let reserve = self.inner.reserve;
         let mut turn = self.is_full().then_some(Turn::Full);
-        // Leading is given up once a term.
-        let mut given_up = None;
         loop {
             let free = self.free_bytes();
             match turn {
@@ -155,18 +151,18 @@ impl Room {
                         reserve,
                         "the disk is full: no more entries are taken, and leadership is given up, until there is room"
                     );
-                    administrator.raft.runtime_config().elect(false);
+                    standing.review();
                 }
                 Some(Turn::Room) => {
                     tracing::info!(free, "there is room on the disk again");
-                    administrator.raft.runtime_config().elect(true);
+                    standing.review();
                     // One may have been put off. Only a stopped raft refuses.
-                    let _ = administrator.raft.trigger().snapshot().await;
+                    let _ = standing.raft().trigger().snapshot().await;
                 }
                 None => {}
             }
             if self.is_full() {
-                give_up_leading(&administrator, &mut given_up).await;
+                standing.give_up_leading().await;
             }
             tokio::select! {
                 biased;
@@ -182,22 +178,6 @@ impl Room {
 /// Bytes that must be free for a disk that was full to have room again.
 pub fn enough(reserve: u64) -> u64 {
     reserve.saturating_add(reserve / 4)
-}
-
-/// Gives leadership away, if this node leads and has not done so in this term. Whoever can takes it; if nobody can, nobody leads.
-async fn give_up_leading(administrator: &Administrator, given_up: &mut Option<u64>) {
-    let term = {
-        let metrics = administrator.raft.server_metrics();
-        let metrics = metrics.borrow_watched();
-        (metrics.state == ServerState::Leader).then_some(metrics.vote.leader_id.term)
-    };
-    if term.is_none() || term == *given_up {
-        return;
-    }
-    // Who is the only voter has nobody to give it to.
-    if administrator.give_away().await {
-        *given_up = term;
-    }
 }
 
 /// Bytes that are free where the data are, for this user. Blocks.

@@ -52,6 +52,8 @@ pub struct NodeStatus {
     pub disk_free_bytes: u64,
     /// There is less room on the disk than the reserve: nothing more is taken, and this node doesn't lead.
     pub disk_full: bool,
+    /// The disk stalls, or did a moment ago: this node doesn't stand for election.
+    pub disk_stalled: bool,
 }
 
 /// An entry that was applied on this node after a quorum had it.

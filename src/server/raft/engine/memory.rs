@@ -21,6 +21,23 @@ use crate::raft::snapshots::files::{FileWriter, Files};
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk {
     inner: Arc<Mutex<Inner>>,
+    #[cfg(not(madsim))]
+    gate: Arc<Gate>,
+}
+
+/// Where syncs of the log wait while it is shut. In a simulation, where nothing may block, they take time instead.
+#[cfg(not(madsim))]
+#[derive(Debug, Default)]
+struct Gate {
+    shut: Mutex<bool>,
+    opened: parking_lot::Condvar,
+}
+
+#[cfg(not(madsim))]
+impl Gate {
+    fn pass(&self) {
+        self.opened.wait_while(&mut self.shut.lock(), |shut| *shut);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +114,13 @@ impl MemoryDisk {
     /// From now on each sync fails, or no longer.
     pub fn fail_syncs(&self, fail: bool) {
         self.inner.lock().fail_syncs = fail;
+    }
+
+    /// From now on each sync of the log waits, or no longer: those that wait then go on. The thread that syncs is blocked meanwhile.
+    #[cfg(not(madsim))]
+    pub fn hold_syncs(&self, hold: bool) {
+        *self.gate.shut.lock() = hold;
+        self.gate.opened.notify_all();
     }
 
     /// Flips one bit of the record at this index; false if there is none. For tests of what damage does.
@@ -209,6 +233,8 @@ impl LogEngine for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
+        #[cfg(not(madsim))]
+        self.disk.gate.pass();
         self.with(|inner| {
             if inner.fail_syncs {
                 // As an operating system does it: what it couldn't write it forgets, and the next sync says nothing of it.

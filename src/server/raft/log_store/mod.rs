@@ -33,6 +33,7 @@ use super::{
     failure::Failure,
     room::Room,
     runtime,
+    stall::Stall,
     types::{Flushed, LogEntry, LogId, TypeConfig, Vote},
     upkeep::Growth,
 };
@@ -64,6 +65,7 @@ struct Shared {
     floor: AtomicU64,
     growth: Arc<Growth>,
     room: Room,
+    stall: Stall,
 }
 
 /// What is known of the log without reading it.
@@ -89,6 +91,7 @@ impl LogStore {
         failure: Arc<Failure>,
         growth: Arc<Growth>,
         room: Room,
+        stall: Stall,
     ) -> io::Result<Self> {
         let mut index = Index {
             purged: mark::<pb::LogId>(&*engine, Mark::Purged)?.as_ref().map(codec::raft::log_id_from),
@@ -107,9 +110,9 @@ impl LogStore {
             let index = index.clone();
             Arc::new(move |last| index.lock().cache.durable(last))
         };
-        let storage = Storage::start(Worker::new(engine.clone(), failure, first, durable))?;
+        let storage = Storage::start(Worker::new(engine.clone(), failure, stall.clone(), first, durable))?;
         let floor = AtomicU64::new(u64::MAX);
-        Ok(Self { shared: Arc::new(Shared { engine, storage, index, floor, growth, room }) })
+        Ok(Self { shared: Arc::new(Shared { engine, storage, index, floor, growth, room, stall }) })
     }
 
     /// Index of the last entry that was purged.
@@ -147,6 +150,7 @@ impl LogStore {
 
     async fn submit(&self, job: impl FnOnce(worker::Done) -> Job) -> io::Result<()> {
         let (done, result) = tokio::sync::oneshot::channel();
+        let _waiting = self.shared.stall.wait();
         self.shared.storage.submit(job(done));
         result.await.map_err(|_| io::Error::other("the log is closed"))?
     }

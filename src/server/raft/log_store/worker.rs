@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::raft::{
     engine::{LogEngine, Mark, Write},
     failure::Failure,
+    stall::Stall,
     types::Flushed,
 };
 
@@ -91,6 +92,8 @@ impl Batch {
 pub struct Worker {
     engine: Arc<dyn LogEngine>,
     failure: Arc<Failure>,
+    /// Told when a batch is begun and ended.
+    stall: Stall,
     /// Called with the last index that became durable.
     durable: Arc<dyn Fn(u64) + Send + Sync>,
     /// Purged entries that are still on the disk.
@@ -102,17 +105,20 @@ impl Worker {
     pub fn new(
         engine: Arc<dyn LogEngine>,
         failure: Arc<Failure>,
+        stall: Stall,
         first: u64,
         durable: Arc<dyn Fn(u64) + Send + Sync>,
     ) -> Self {
-        Self { engine, failure, durable, removing: first..first }
+        Self { engine, failure, stall, durable, removing: first..first }
     }
 
     /// Does these jobs, and tells who waits for them.
     #[cfg(not(madsim))]
     pub fn run(&mut self, jobs: Vec<Job>) {
         let batch = self.begin(jobs);
+        self.stall.begun();
         let result = self.write(&batch.writes, !batch.waiters.is_empty());
+        self.stall.ended();
         self.finish(batch, &result);
     }
 
@@ -121,6 +127,7 @@ impl Worker {
     pub async fn run(&mut self, jobs: Vec<Job>) {
         use ringfence_probes::hooks::{Happening, happened};
         let batch = self.begin(jobs);
+        self.stall.begun();
         let mut result = self.write(&batch.writes, false);
         let (votes, entries) = (batch.has_vote(), batch.last.is_some());
         if result.is_ok() && !batch.waiters.is_empty() {
@@ -142,6 +149,7 @@ impl Worker {
                 }
             }
         }
+        self.stall.ended();
         self.finish(batch, &result);
     }
 
@@ -240,7 +248,9 @@ impl Worker {
         let indexes = self.removing.start..end;
         self.removing.start = end;
         // An error is kept in the failure, which ends the node.
+        self.stall.begun();
         let _ = self.write(&[Write::Remove { indexes }], false);
+        self.stall.ended();
     }
 }
 
@@ -354,7 +364,8 @@ mod tests {
     #[test]
     fn a_worker_that_has_failed_has_nothing_more_to_do() {
         let (disk, failure) = (MemoryDisk::new(), Arc::new(Failure::default()));
-        let mut worker = Worker::new(Arc::new(disk.open()), failure.clone(), 1, Arc::new(|_| {}));
+        let stall = Stall::default();
+        let mut worker = Worker::new(Arc::new(disk.open()), failure.clone(), stall, 1, Arc::new(|_| {}));
         let (done, mut told) = tokio::sync::oneshot::channel();
         worker.run(vec![Job::Purge { upto: 1000, value: Bytes::new(), done }]);
         assert!(told.try_recv().expect("an answer").is_ok());
@@ -364,5 +375,26 @@ mod tests {
         assert!(failure.message().is_some());
         // It would never wait for a job again.
         assert!(!worker.has_more());
+    }
+
+    #[test]
+    fn a_batch_is_under_way_from_its_writes_to_the_end_of_its_sync() {
+        let (disk, stall) = (MemoryDisk::new(), Stall::default());
+        let worker = Worker::new(Arc::new(disk.open()), Arc::default(), stall.clone(), 1, Arc::new(|_| {}));
+        let storage = Storage::start(worker).expect("a thread");
+        assert!(!stall.is_under_way());
+        disk.hold_syncs(true);
+        let (done, told) = tokio::sync::oneshot::channel();
+        storage.submit(Job::Sync { done });
+        // Far beyond what it takes.
+        let give_up = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !stall.is_under_way() {
+            assert!(std::time::Instant::now() < give_up, "it never begins");
+            std::thread::yield_now();
+        }
+        disk.hold_syncs(false);
+        assert!(told.blocking_recv().expect("an answer").is_ok());
+        assert!(!stall.is_under_way());
+        storage.close();
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         room::Room,
         runtime,
         snapshots::{SnapshotFile, Snapshots, Unfinished},
+        standing::Standing,
         types::{Raft, TypeConfig, Vote},
     },
     stopping::Stopping,
@@ -35,6 +36,8 @@ pub struct PeerService {
     pub snapshots: Snapshots,
     /// Without it, nothing is taken that needs some.
     pub room: Room,
+    /// Whether this member may be elected.
+    pub standing: Standing,
     /// Changes members.
     pub administrator: Administrator,
     /// The rest of the server.
@@ -162,7 +165,9 @@ impl pb::peer_server::Peer for PeerService {
     ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
         let message = request.into_inner();
         self.check(message.sender.as_ref())?;
-        has_room(!self.room.is_full() || message.to != self.node)?;
+        if message.to == self.node && !self.standing.may_stand() {
+            return Err(Status::resource_exhausted("the member's disk is full, or stalls"));
+        }
         let from = codec::raft::vote_from(message.from.as_ref()).map_err(|error| invalid(&error))?;
         let last = message.last.as_ref().map(codec::raft::log_id_from);
         let request = TransferLeaderRequest::<TypeConfig>::new(from, message.to, last);

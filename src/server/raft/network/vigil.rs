@@ -20,8 +20,8 @@ use openraft_rt::{AsyncRuntime, WatchReceiver};
 use super::pool::Pool;
 use crate::{
     raft::{
-        room::Room,
         runtime::Runtime,
+        standing::Standing,
         types::{Raft, TypeConfig, Vote},
     },
     stopping::Stopping,
@@ -40,7 +40,7 @@ pub struct Vigil {
     raft: Raft,
     pool: Pool,
     node: u64,
-    room: Room,
+    standing: Standing,
     stopping: Stopping,
     /// One look at a time is enough.
     looking: Arc<AtomicBool>,
@@ -56,8 +56,8 @@ struct Suspect {
 
 impl Vigil {
     /// For a node.
-    pub fn new(raft: Raft, pool: Pool, node: u64, room: Room, stopping: Stopping) -> Self {
-        Self { raft, pool, node, room, stopping, looking: Arc::default() }
+    pub fn new(raft: Raft, pool: Pool, node: u64, standing: Standing, stopping: Stopping) -> Self {
+        Self { raft, pool, node, standing, stopping, looking: Arc::default() }
     }
 
     /// The log's stream from this node broke off.
@@ -98,7 +98,10 @@ impl Vigil {
     fn suspect(&self, leader: u64) -> Option<Suspect> {
         let metrics = self.raft.server_metrics();
         let metrics = metrics.borrow_watched();
-        if self.room.is_full() || metrics.current_leader != Some(leader) || metrics.state != ServerState::Follower {
+        if !self.standing.may_stand()
+            || metrics.current_leader != Some(leader)
+            || metrics.state != ServerState::Follower
+        {
             return None;
         }
         let address = metrics.membership_config.get_node(&leader)?.peer.clone();

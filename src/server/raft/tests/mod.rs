@@ -7,4 +7,5 @@ mod harness;
 mod purging;
 mod reaching;
 mod room;
+mod stall;
 mod starting;
