@@ -66,7 +66,7 @@ async fn a_fourth_joins_and_two_of_the_founders_leave() {
     world.node(dead).kill().await.unwrap();
     load.progress(TURNS).await;
     until("the dead one to be removed", async || {
-        asked.cluster.remove(ClusterRemoveRequest { node_id: dead }).await.map(drop).or_else(gone)
+        asked.cluster.remove(ClusterRemoveRequest { node_id: dead, force: false }).await.map(drop).or_else(gone)
     })
     .await;
     world.retire(dead).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_fourth_joins_and_two_of_the_founders_leave() {
     // The leader itself is told to go, and the other two go on while its process still runs.
     let leader = world.leader().await;
     let mut old = world.raw(leader);
-    old.cluster.remove(ClusterRemoveRequest { node_id: leader }).await.unwrap();
+    old.cluster.remove(ClusterRemoveRequest { node_id: leader, force: false }).await.unwrap();
     load.progress(TURNS).await;
     let ids: Vec<u64> = world.ids().into_iter().filter(|id| *id != leader).collect();
     let next = until("one of the others to lead", async || {
@@ -160,7 +160,7 @@ async fn changes_that_are_refused() {
     let before = node.cluster.members(ClusterMembersRequest::default()).await.unwrap().into_inner();
 
     refused("promote", node.cluster.promote(promote(99)).await, Code::NotFound, "MEMBER_UNKNOWN");
-    let remove = ClusterRemoveRequest { node_id: 99 };
+    let remove = ClusterRemoveRequest { node_id: 99, force: false };
     refused("remove", node.cluster.remove(remove).await, Code::NotFound, "MEMBER_UNKNOWN");
     let elsewhere = ClusterAddLearnerRequest {
         node_id: 2,
@@ -174,7 +174,7 @@ async fn changes_that_are_refused() {
         invalid(address, node.cluster.add_learner(wrong).await, "INVALID_ADDRESS");
     }
     node.cluster.promote(promote(0)).await.expect_err("0 is no id");
-    node.cluster.remove(ClusterRemoveRequest { node_id: u64::MAX }).await.expect_err("2^64 - 1 is no id");
+    node.cluster.remove(ClusterRemoveRequest { node_id: u64::MAX, force: false }).await.expect_err("2^64 - 1 is no id");
     let after = node.cluster.members(ClusterMembersRequest::default()).await.unwrap().into_inner();
     assert_eq!(after.members, before.members, "nothing was changed");
 
@@ -187,7 +187,7 @@ async fn changes_that_are_refused() {
     let heir = node.cluster.transfer_leader(ClusterTransferLeaderRequest { node_id: new }).await;
     refused("a learner can't lead", heir, Code::FailedPrecondition, "NOT_A_VOTER");
     node.put("k", "v").await.unwrap();
-    node.cluster.remove(ClusterRemoveRequest { node_id: new }).await.unwrap();
+    node.cluster.remove(ClusterRemoveRequest { node_id: new, force: false }).await.unwrap();
     let after = node.cluster.members(ClusterMembersRequest::default()).await.unwrap().into_inner();
     assert_eq!(after.members, before.members, "the learner is out again");
 }
@@ -196,7 +196,7 @@ async fn changes_that_are_refused() {
 async fn the_last_voter_stays() {
     let world = World::start(1).await;
     let mut node = world.raw(1);
-    let removed = node.cluster.remove(ClusterRemoveRequest { node_id: 1 }).await;
+    let removed = node.cluster.remove(ClusterRemoveRequest { node_id: 1, force: true }).await;
     refused("the last voter", removed, Code::FailedPrecondition, "LAST_VOTER");
     node.put("k", "v").await.unwrap();
 }

@@ -6,5 +6,6 @@ mod golden;
 mod harness;
 mod purging;
 mod reaching;
+mod removing;
 mod room;
 mod starting;
