@@ -1,6 +1,8 @@
 //! A cluster grows, shrinks and has members replaced while clients work: nothing that was acknowledged is lost, and nobody
 //! is told that a change was made which wasn't.
 
+use std::time::Duration;
+
 use ringfence_cluster::Cluster;
 use ringfence_proto::v1::*;
 use ringfence_tests::{
@@ -66,7 +68,7 @@ async fn a_fourth_joins_and_two_of_the_founders_leave() {
     world.node(dead).kill().await.unwrap();
     load.progress(TURNS).await;
     until("the dead one to be removed", async || {
-        asked.cluster.remove(ClusterRemoveRequest { node_id: dead }).await.map(drop).or_else(gone)
+        asked.cluster.remove(ClusterRemoveRequest { node_id: dead, force: false }).await.map(drop).or_else(gone)
     })
     .await;
     world.retire(dead).await.unwrap();
@@ -75,7 +77,7 @@ async fn a_fourth_joins_and_two_of_the_founders_leave() {
     // The leader itself is told to go, and the other two go on while its process still runs.
     let leader = world.leader().await;
     let mut old = world.raw(leader);
-    old.cluster.remove(ClusterRemoveRequest { node_id: leader }).await.unwrap();
+    old.cluster.remove(ClusterRemoveRequest { node_id: leader, force: false }).await.unwrap();
     load.progress(TURNS).await;
     let ids: Vec<u64> = world.ids().into_iter().filter(|id| *id != leader).collect();
     let next = until("one of the others to lead", async || {
@@ -152,6 +154,125 @@ async fn a_member_whose_disk_is_lost_is_replaced() {
     load.check(&world).await;
 }
 
+/// A new node becomes a voter, as docs/operations.md tells it. Gives its id.
+async fn join(world: &mut World, cli: &Cli) -> u64 {
+    let id = learn(world, cli).await;
+    until("the learner to be promoted", async || {
+        let promoted = cli.run(&["cluster", "promote", &id.to_string()]).await;
+        if promoted.status.success() { Ok(()) } else { Err(promoted) }
+    })
+    .await;
+    id
+}
+
+/// A new node becomes a learner, and has what was committed. Gives its id.
+async fn learn(world: &mut World, cli: &Cli) -> u64 {
+    let with = world.leader().await;
+    let id = world.make_joining().unwrap();
+    world.node(id).spawn().unwrap();
+    let (client, peer) = (world.node(id).client_address().to_owned(), world.node(id).peer_address().to_owned());
+    cli.text(&["cluster", "add", &id.to_string(), "--client", &client, "--peer", &peer]).await;
+    caught_up(world, id, with).await;
+    id
+}
+
+/// Hands leadership to a voter; another one may be faster on a busy machine.
+async fn lead(world: &World, cli: &Cli, id: u64) {
+    until("it to lead", async || {
+        let told = cli.run(&["cluster", "transfer-leader", &id.to_string()]).await;
+        if told.status.success() { Ok(()) } else { Err(told) }
+    })
+    .await;
+    until("the others to follow it", async || {
+        let leader = world.leader().await;
+        if leader == id { Ok(()) } else { Err(leader) }
+    })
+    .await;
+}
+
+/// A voter leaves, and then its process is stopped.
+async fn leave(world: &mut World, cli: &Cli, id: u64) {
+    let left = cli.objects(&["cluster", "remove", &id.to_string()]).await;
+    assert!(left.iter().all(|member| member["id"] != id), "{left:?}");
+    world.node(id).stop().await.unwrap();
+    assert_eq!(world.node(id).exit_code(), Some(0), "{}", world.node(id).log_tail(20));
+    world.retire(id).await.unwrap();
+}
+
+/// The other nodes' ids.
+fn others(world: &World, these: &[u64]) -> Vec<u64> {
+    world.ids().into_iter().filter(|id| !these.contains(id)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_grows_to_five_and_shrinks_while_a_lock_is_held() {
+    let mut world = World::start(1).await;
+    let cli = Cli::of(&world);
+    let load = Load::start(&world, CLIENTS).await;
+    let client = world.client().await;
+    let held = client.lock("held").ttl(Duration::from_secs(5)).acquire().await.unwrap();
+
+    for members in [2, 3, 4, 5] {
+        join(&mut world, &cli).await;
+        assert_eq!(world.ids().len(), members);
+        load.progress(TURNS).await;
+    }
+    let dead = 2;
+    world.node(dead).kill().await.unwrap();
+    load.progress(TURNS).await;
+    cli.text(&["cluster", "remove", &dead.to_string()]).await;
+    world.retire(dead).await.unwrap();
+    join(&mut world, &cli).await;
+    load.progress(TURNS).await;
+
+    // A learner that has all, and has died since.
+    let learner = learn(&mut world, &cli).await;
+    world.node(learner).kill().await.unwrap();
+    let promote = ["cluster", "promote", &learner.to_string()];
+    assert_eq!(cli.fails(1, &promote).await["error"], "LEARNER_LAGS");
+    cli.text(&[&promote[..], &["--force"]].concat()).await;
+    load.progress(TURNS).await;
+    cli.text(&["cluster", "remove", &learner.to_string()]).await;
+    world.retire(learner).await.unwrap();
+
+    // The first one stays, since the clients were told of no other; whoever leads goes, and one that follows.
+    for _ in 0..2 {
+        let leader = others(&world, &[1])[0];
+        lead(&world, &cli, leader).await;
+        load.progress(TURNS).await;
+        leave(&mut world, &cli, leader).await;
+        load.progress(TURNS).await;
+    }
+    lead(&world, &cli, 1).await;
+    needs_all_that_is_left(&mut world, &cli, &load).await;
+
+    let kept = client.locks().validate("held", held.token()).await.unwrap();
+    assert!(held.is_valid() && kept.owner, "{kept:?}");
+    held.release().await.unwrap();
+    load.check(&world).await;
+}
+
+/// Of three, one hangs and another is to leave.
+async fn needs_all_that_is_left(world: &mut World, cli: &Cli, load: &Load) {
+    let [hangs, leaves] = others(world, &[1])[..] else { panic!("three are left: {:?}", world.ids()) };
+    world.node(hangs).pause().await.unwrap();
+    let remove = ["cluster", "remove", &leaves.to_string()];
+    let refused = cli.fails(1, &remove).await;
+    assert_eq!(refused["error"], "QUORUM_AT_RISK", "{refused}");
+    let told = refused["message"].as_str().unwrap();
+    assert!(told.contains(&format!("no answer from node {hangs}")), "{told}");
+    assert!(refused["next"].as_str().unwrap().contains("--force"), "{refused}");
+    load.progress(TURNS).await;
+
+    // By force it is begun, and done when the one that hangs goes on.
+    let forced = [&remove[..], &["--force"]].concat();
+    let (forced, resumed) = tokio::join!(cli.run(&forced), world.node(hangs).resume());
+    resumed.unwrap();
+    assert!(forced.status.success(), "{forced:?}");
+    load.progress(TURNS).await;
+    world.retire(leaves).await.unwrap();
+}
+
 #[tokio::test]
 async fn changes_that_are_refused() {
     let mut world = World::start(3).await;
@@ -160,7 +281,7 @@ async fn changes_that_are_refused() {
     let before = node.cluster.members(ClusterMembersRequest::default()).await.unwrap().into_inner();
 
     refused("promote", node.cluster.promote(promote(99)).await, Code::NotFound, "MEMBER_UNKNOWN");
-    let remove = ClusterRemoveRequest { node_id: 99 };
+    let remove = ClusterRemoveRequest { node_id: 99, force: false };
     refused("remove", node.cluster.remove(remove).await, Code::NotFound, "MEMBER_UNKNOWN");
     let elsewhere = ClusterAddLearnerRequest {
         node_id: 2,
@@ -174,7 +295,7 @@ async fn changes_that_are_refused() {
         invalid(address, node.cluster.add_learner(wrong).await, "INVALID_ADDRESS");
     }
     node.cluster.promote(promote(0)).await.expect_err("0 is no id");
-    node.cluster.remove(ClusterRemoveRequest { node_id: u64::MAX }).await.expect_err("2^64 - 1 is no id");
+    node.cluster.remove(ClusterRemoveRequest { node_id: u64::MAX, force: false }).await.expect_err("2^64 - 1 is no id");
     let after = node.cluster.members(ClusterMembersRequest::default()).await.unwrap().into_inner();
     assert_eq!(after.members, before.members, "nothing was changed");
 
@@ -187,7 +308,7 @@ async fn changes_that_are_refused() {
     let heir = node.cluster.transfer_leader(ClusterTransferLeaderRequest { node_id: new }).await;
     refused("a learner can't lead", heir, Code::FailedPrecondition, "NOT_A_VOTER");
     node.put("k", "v").await.unwrap();
-    node.cluster.remove(ClusterRemoveRequest { node_id: new }).await.unwrap();
+    node.cluster.remove(ClusterRemoveRequest { node_id: new, force: false }).await.unwrap();
     let after = node.cluster.members(ClusterMembersRequest::default()).await.unwrap().into_inner();
     assert_eq!(after.members, before.members, "the learner is out again");
 }
@@ -196,7 +317,7 @@ async fn changes_that_are_refused() {
 async fn the_last_voter_stays() {
     let world = World::start(1).await;
     let mut node = world.raw(1);
-    let removed = node.cluster.remove(ClusterRemoveRequest { node_id: 1 }).await;
+    let removed = node.cluster.remove(ClusterRemoveRequest { node_id: 1, force: true }).await;
     refused("the last voter", removed, Code::FailedPrecondition, "LAST_VOTER");
     node.put("k", "v").await.unwrap();
 }

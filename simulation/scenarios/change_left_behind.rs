@@ -85,7 +85,7 @@ async fn once(world: &World, cut_ms: u64) -> Result<bool, String> {
             if known.members.iter().all(|member| member.id != newcomer) {
                 return Ok(());
             }
-            cluster.remove(newcomer).await.map_err(said)?;
+            cluster.remove(newcomer, false).await.map_err(said)?;
             Err("not seen yet".to_owned())
         })
         .await

@@ -46,7 +46,7 @@ async fn once(world: &World, round: usize, cut_ms: u64) -> Result<(), String> {
     let outside = [Machine::Server(left), Machine::Server(leaver), Machine::Client(OUTSIDE)];
     let mut happens = world.on_happening();
     let removing = world.spawn_on_client(INSIDE, async move {
-        let removed = client(&[leader], Duration::from_secs(3))?.cluster().remove(leaver).await;
+        let removed = client(&[leader], Duration::from_secs(3))?.cluster().remove(leaver, false).await;
         Ok::<_, String>(removed.is_ok())
     });
     while let Some((_, _, happening)) = happens.recv().await {
@@ -104,7 +104,7 @@ async fn settle(world: World, all: Vec<u64>, leaver: u64) -> Result<(), String> 
     retried(
         "removing",
         &client,
-        |client| async move { client.cluster().remove(leaver).await.map(drop) },
+        |client| async move { client.cluster().remove(leaver, false).await.map(drop) },
         |members| members.iter().all(|member| *member != leaver),
     )
     .await?;

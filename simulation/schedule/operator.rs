@@ -162,22 +162,29 @@ impl Operator {
         self.change(format!("promote {id}"), promote).await
     }
 
-    async fn remove_this(&self, id: u64) -> bool {
-        let remove = move |client: Client| async move { client.cluster().remove(id).await.map(drop) };
-        self.change(format!("remove {id}"), remove).await
+    /// With `force` it is removed although others are down, and the cluster may stand still until they are back.
+    async fn remove_this(&self, id: u64, force: bool) -> bool {
+        let remove = move |client: Client| async move { client.cluster().remove(id, force).await.map(drop) };
+        let what = if force { format!("remove {id} by force") } else { format!("remove {id}") };
+        self.change(what, remove).await
     }
 
     /// Brings the cluster step by step to where `wanted` holds: a new server in it as a voter (or a learner), an old one not.
     /// False if it was given up; with `insist` that never happens.
     async fn bring(&self, newcomer: Option<(u64, bool)>, leaver: Option<u64>, insist: bool) -> bool {
         let until = self.world.recorder().now() + u64::try_from(PATIENCE.as_nanos()).unwrap_or(u64::MAX);
+        let mut removals = 0;
         loop {
             if let Some(members) = self.members().await {
                 let role = |id: u64| members.members.iter().find(|member| member.id == id).map(|member| member.voter);
                 match (newcomer.map(|(id, votes)| (id, votes, role(id))), leaver.filter(|id| role(*id).is_some())) {
                     (Some((id, _, None)), _) => drop(self.add(id).await),
                     (Some((id, true, Some(false))), _) => drop(self.promote_this(id).await),
-                    (_, Some(id)) => drop(self.remove_this(id).await),
+                    (_, Some(id)) => {
+                        removals += 1;
+                        // Whoever is down while one leaves comes back, unless its disk is lost, which was seen to.
+                        self.remove_this(id, removals > 1).await;
+                    }
                     (_, None) => return true,
                 }
             } else if !insist && self.world.recorder().now() > until {

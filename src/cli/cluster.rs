@@ -24,7 +24,7 @@ pub async fn run(context: &Context, command: ClusterCommand) -> Done {
         ClusterCommand::Members { read } => context.reading(read).cluster().members().await?,
         ClusterCommand::Add { id, client, peer } => cluster.add_learner(id, &client, &peer).await?,
         ClusterCommand::Promote { id, force } => cluster.promote(id, force).await?,
-        ClusterCommand::Remove { id } => cluster.remove(id).await?,
+        ClusterCommand::Remove { id, force } => cluster.remove(id, force).await?,
     };
     print_members(context, &members)?;
     Ok(exit::DONE)

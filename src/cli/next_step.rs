@@ -52,7 +52,9 @@ fn after_refusal(reason: &str) -> Option<&'static str> {
         "KEY_IS_CLAIM" => "change it through `ringfence lock` or `ringfence elect`",
         "KEY_NOT_CLAIM" => "use another name: an ordinary key has the place of the claim; `ringfence kv list` shows it",
         "LAST_VOTER" => "add another member and promote it first",
-        "LEARNER_LAGS" => "wait until `ringfence cluster status` shows that it has caught up, or use --force",
+        "LEARNER_LAGS" => {
+            "see that it runs, and wait until `ringfence cluster status` shows that it has caught up, or use --force"
+        }
         "LIMIT_EXCEEDED" => "make it smaller, or do it in parts; the message says the limit",
         "MEMBERS_CHANGING" => "wait until `ringfence cluster members` shows the change before it, and try again",
         "MEMBER_EXISTS" => "give the new member a node id that this cluster never had",
@@ -62,6 +64,9 @@ fn after_refusal(reason: &str) -> Option<&'static str> {
             "name a voter, as `ringfence cluster members` lists them, or `ringfence cluster promote` it first"
         }
         "PERMITS_MISMATCH" => "all who use the name must give the same --permits",
+        "QUORUM_AT_RISK" => {
+            "bring those that the message names back, or remove them first if they are dead; --force removes it all the same"
+        }
         "REVISION_FUTURE" => "`ringfence cluster status` shows the newest revision",
         "SEQUENCE_REUSED" | "SEQUENCE_TOO_OLD" => "run the command again, after a look at what it left",
         "SESSION_EXISTS" => "run the command again",

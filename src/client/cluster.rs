@@ -72,7 +72,7 @@ impl Cluster {
         Ok(self.learnt(answer.await?.body))
     }
 
-    /// Makes a learner a voter, with `force` even if it lags far behind.
+    /// Makes a learner a voter, with `force` even if it lags far behind or doesn't answer.
     ///
     /// # Errors
     /// Refusals `MEMBER_UNKNOWN`, `LEARNER_LAGS`.
@@ -86,12 +86,13 @@ impl Cluster {
         Ok(self.learnt(answer.await?.body))
     }
 
-    /// Takes a member out.
+    /// Takes a member out, with `force` even if the voters left don't answer: until a majority of them does, nothing is written then.
+    /// One that leads hands leadership over first.
     ///
     /// # Errors
-    /// Refusals `MEMBER_UNKNOWN`, `LAST_VOTER`.
-    pub async fn remove(&self, id: u64) -> Result<Members> {
-        let request = v1::ClusterRemoveRequest { node_id: id };
+    /// Refusals `MEMBER_UNKNOWN`, `LAST_VOTER`, `QUORUM_AT_RISK`.
+    pub async fn remove(&self, id: u64, force: bool) -> Result<Members> {
+        let request = v1::ClusterRemoveRequest { node_id: id, force };
         let plan = self.client.write("remove", Safety::Once);
         let answer = self
             .client

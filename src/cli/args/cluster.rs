@@ -46,7 +46,7 @@ Examples:
     Promote {
         /// Node id.
         id: u64,
-        /// Even if it lags.
+        /// Even if it lags, or doesn't answer.
         #[arg(long)]
         force: bool,
     },
@@ -54,11 +54,20 @@ Examples:
     #[command(after_help = "\
 Examples:
   ringfence cluster remove 4
+  ringfence cluster remove 4 --force                 although others are down
 
-Stop its process afterwards. A removed node id can't come back: add the machine again under a new one.")]
+Stop its process afterwards. A removed node id can't come back: add the machine again under a new one.
+A leader hands its leadership over first.
+
+Refused (QUORUM_AT_RISK) if those of the voters left that answer now are no majority: remove the dead before the living.
+With --force it is tried all the same. No write is done then until enough of the voters left are back; if they
+aren't within a few seconds, the command ends with exit code 76, and the change is finished once they are.")]
     Remove {
         /// Node id.
         id: u64,
+        /// Even if the voters left don't answer: the cluster may stand still.
+        #[arg(long)]
+        force: bool,
     },
     /// Hand leadership over.
     #[command(after_help = "\

@@ -173,8 +173,13 @@ impl cluster_server::Cluster for Cluster {
         &self,
         request: Request<v1::ClusterRemoveRequest>,
     ) -> Result<Response<v1::ClusterMembersResponse>, Status> {
-        self.admin(Admin::Remove { id: node_id(request.into_inner().node_id)? }).await?;
-        Ok(self.members_response())
+        let request = request.into_inner();
+        let id = node_id(request.node_id)?;
+        self.admin(Admin::Remove { id, force: request.force }).await?;
+        let mut response = self.members_response();
+        // One that has left may never hear of it.
+        response.get_mut().members.retain(|member| member.node_id != id);
+        Ok(response)
     }
 
     async fn transfer_leader(

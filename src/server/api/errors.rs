@@ -11,7 +11,11 @@ use ringfence_proto::ERROR_DOMAIN;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::{proposer::WriteError, raft::AdminError, reader::ReadError};
+use crate::{
+    proposer::WriteError,
+    raft::{AdminError, listed},
+    reader::ReadError,
+};
 
 /// A status in the making: code, reason and message, and the metadata of its `ErrorInfo`.
 #[must_use]
@@ -198,6 +202,11 @@ pub fn admin_error(error: AdminError) -> Status {
         AdminError::LearnerLags { behind, limit, .. } => {
             fault(Code::FailedPrecondition, "LEARNER_LAGS").with("limit", limit).with("actual", behind).status()
         }
+        AdminError::QuorumAtRisk { reachable, needed, silent, .. } => fault(Code::FailedPrecondition, "QUORUM_AT_RISK")
+            .with("needed", needed)
+            .with("reachable", reachable)
+            .with("silent", listed(&silent))
+            .status(),
         AdminError::LastVoter(_) => fault(Code::FailedPrecondition, "LAST_VOTER").status(),
         AdminError::NotAVoter(_) => fault(Code::FailedPrecondition, "NOT_A_VOTER").status(),
         AdminError::Busy => fault(Code::Unavailable, "MEMBERS_CHANGING").with("retry_after_ms", 500).status(),

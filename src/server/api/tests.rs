@@ -74,6 +74,11 @@ fn faults_say_whether_anything_was_done() {
     for (status, code, wanted) in reasons {
         assert_eq!(reason(&status), (code, wanted.to_owned()));
     }
+    let risk = AdminError::QuorumAtRisk { id: 3, reachable: 1, needed: 2, silent: vec![2, 5] };
+    let risk = errors::admin_error(risk);
+    assert_eq!(reason(&risk), (Code::FailedPrecondition, "QUORUM_AT_RISK".to_owned()));
+    let told = ["reachable", "needed", "silent"].map(|key| metadata(&risk, key));
+    assert_eq!(told, ["1", "2", "2,5"]);
     assert_eq!(metadata(&errors::write_error(WriteError::Overloaded { retry_after_ms: 70 }), "retry_after_ms"), "70");
 }
 

@@ -8,7 +8,8 @@ use std::{
 
 use openraft::{
     ChangeMembers, ServerState,
-    errors::{ChangeMembershipError, ClientWriteError, RaftError},
+    errors::{ChangeMembershipError, ClientWriteError, PreconditionFailed, RaftError},
+    raft::Precondition,
 };
 use openraft_rt::{AsyncRuntime, WatchReceiver};
 
@@ -27,6 +28,7 @@ const UNFINISHED_AFTER: Duration = Duration::from_secs(1);
 const NODE_ID_MAX: u64 = i64::MAX as u64;
 
 type Change = ChangeMembers<u64, Addresses>;
+type Instant = <Runtime as AsyncRuntime>::Instant;
 
 /// How far a member is behind.
 struct Lag {
@@ -43,6 +45,8 @@ pub struct Administrator {
     pub raft: Raft,
     /// The longest that a change waits for a quorum.
     pub timeout: Duration,
+    /// A member that doesn't answer for so long is out of touch.
+    pub patience: Duration,
     /// Nothing is changed any more.
     pub stopping: Stopping,
 }
@@ -60,7 +64,7 @@ impl Administrator {
         match admin {
             Admin::AddLearner(member) => self.add_learner(member).await?,
             Admin::Promote { id, force } => self.promote(id, force).await?,
-            Admin::Remove { id } => self.remove(id).await?,
+            Admin::Remove { id, force } => self.remove(id, force).await?,
             Admin::TransferLeader { id } => return self.transfer(id).await,
         }
         Ok(AdminDone::default())
@@ -104,10 +108,8 @@ impl Administrator {
         if self.voters().contains(&id) {
             return Ok(());
         }
-        let lag = self.lag(id);
-        // One that never answered may not exist: with its vote, a quorum could be out of reach for good.
-        if (!lag.heard_of || lag.entries > PROMOTION_LAG_MAX) && !force {
-            return Err(AdminError::LearnerLags { id, behind: lag.entries, limit: PROMOTION_LAG_MAX });
+        if !force {
+            self.expect_follows(id).await?;
         }
         #[cfg(madsim)]
         if ringfence_probes::on(ringfence_probes::Bug::VoterSwappedInOneStep) {
@@ -121,6 +123,17 @@ impl Administrator {
         self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
     }
 
+    /// A learner that doesn't answer may not exist, or not any more: with its vote, a quorum could be out of reach for good.
+    async fn expect_follows(&self, id: u64) -> Result<(), AdminError> {
+        let silent = self.ask(&BTreeSet::from([id]), 1).await.is_empty();
+        let lag = self.lag(id);
+        if !silent && lag.heard_of && lag.entries <= PROMOTION_LAG_MAX {
+            return Ok(());
+        }
+        self.expect_leader()?;
+        Err(AdminError::LearnerLags { id, behind: lag.entries, limit: PROMOTION_LAG_MAX, silent })
+    }
+
     fn lag(&self, id: u64) -> Lag {
         let metrics = self.raft.data_metrics();
         let metrics = metrics.borrow_watched();
@@ -131,18 +144,82 @@ impl Administrator {
         Lag { entries, heard_of: matched.is_some() }
     }
 
-    async fn remove(&self, id: u64) -> Result<(), AdminError> {
+    async fn remove(&self, id: u64, force: bool) -> Result<(), AdminError> {
         if !self.is_member(id) {
             return Err(AdminError::MemberUnknown(id));
         }
-        let voters = self.voters();
-        if !voters.contains(&id) {
+        if !self.voters().contains(&id) {
             return self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
         }
-        if voters.len() == 1 {
+        let (configuration, left) = self.voters_without(id);
+        if left.is_empty() {
             return Err(AdminError::LastVoter(id));
         }
-        self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+        let heirs = if force { self.in_touch() } else { self.expect_majority(id, &left).await? };
+        if id == *self.raft.node_id()
+            && let Some(heir) = self.most_of_log(&(&left & &heirs))
+        {
+            // Led by another, the cluster loses this node as it would any follower: there is no time without a leader, but for the hand-over.
+            return Err(AdminError::NotLeader { leader: self.hand_to(heir).await? });
+        }
+        // Another change in between would have left other voters than those that were asked.
+        self.change_of(configuration, ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+    }
+
+    /// The place of the newest configuration, and who votes after the change under way, if there is one, without this one.
+    fn voters_without(&self, id: u64) -> (Option<LogId>, BTreeSet<u64>) {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let configuration = &metrics.membership_config;
+        let voters = configuration.membership().get_joint_config().last().cloned().unwrap_or_default();
+        (*configuration.log_id(), voters.into_iter().filter(|voter| *voter != id).collect())
+    }
+
+    /// Those of the voters left without this one who answer now: enough of them that they can go on.
+    async fn expect_majority(&self, id: u64, left: &BTreeSet<u64>) -> Result<BTreeSet<u64>, AdminError> {
+        let needed = left.len() / 2 + 1;
+        let answer = self.ask(left, needed).await;
+        if answer.len() >= needed {
+            return Ok(answer);
+        }
+        self.expect_leader()?;
+        let silent = left.difference(&answer).copied().collect();
+        Err(AdminError::QuorumAtRisk { id, reachable: answer.len() as u64, needed: needed as u64, silent })
+    }
+
+    /// Asks all members now, and waits for so many of these to answer, as long as [`Administrator::patience`] lasts. Gives those of these
+    /// that have answered; this node always has. What was heard before doesn't count: who answered may have died since. Cancel safe.
+    async fn ask(&self, these: &BTreeSet<u64>, enough: usize) -> BTreeSet<u64> {
+        let asked = Instant::now();
+        let answer = || &self.acknowledged(|sent| sent >= asked) & these;
+        let mut metrics = self.raft.metrics();
+        // The next heartbeat may be a while off. Only a stopped raft refuses.
+        let _ = self.raft.trigger().heartbeat().await;
+        let waiting = async {
+            loop {
+                // What is there counts as seen before it is looked at: a change in between wakes the wait.
+                drop(metrics.borrow_and_update());
+                if answer().len() >= enough || self.expect_leader().is_err() || metrics.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _ = Runtime::timeout(self.patience, waiting).await;
+        answer()
+    }
+
+    /// The members that answered a moment ago, this node among them.
+    fn in_touch(&self) -> BTreeSet<u64> {
+        self.acknowledged(|sent| sent.elapsed() < self.patience)
+    }
+
+    /// As a leader: the members whose newest acknowledgement is of something that was sent at such a time, and this node.
+    fn acknowledged(&self, at: impl Fn(Instant) -> bool) -> BTreeSet<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let others = metrics.heartbeat.iter().flatten();
+        let others = others.filter(|(_, sent)| sent.is_some_and(|sent| at(*sent))).map(|(id, _)| *id);
+        others.chain([*self.raft.node_id()]).collect()
     }
 
     /// Finishes changes of voters that nobody finishes, until the node stops.
@@ -183,11 +260,21 @@ impl Administrator {
     }
 
     async fn change(&self, change: Change) -> Result<(), AdminError> {
+        self.change_of(None, change).await
+    }
+
+    /// A change of the configuration at this place alone, if one is given.
+    async fn change_of(&self, configuration: Option<LogId>, change: Change) -> Result<(), AdminError> {
         #[cfg(madsim)]
         ringfence_probes::hooks::happened(ringfence_probes::hooks::Happening::MembersProposed);
-        let changing = self.raft.change_membership(change, false);
+        let unchanged = configuration.map(|at| Precondition::LastMembershipLogId { last_membership_log_id: Some(at) });
+        let changing = self.raft.change_membership_if(change, false, unchanged);
         match Runtime::timeout(self.timeout, changing).await {
             Ok(Ok(_)) => Ok(()),
+            // Of another place it is openraft's own, between the two steps of the change: half of it is done then.
+            Ok(Err(RaftError::APIError(ClientWriteError::PreconditionFailed(
+                PreconditionFailed::LastMembershipLogIdMismatch { expected, .. },
+            )))) if expected == configuration => Err(AdminError::Busy),
             Ok(Err(error)) => Err(admin_error(error)),
             Err(_) => Err(AdminError::Unknown("no quorum in time".to_owned())),
         }
@@ -205,16 +292,24 @@ impl Administrator {
         if target == me {
             return Ok(AdminDone { leader: Some(me) });
         }
-        self.raft.trigger().transfer_leader(target).await.map_err(|_| AdminError::Stopped)?;
-        match Runtime::timeout(self.timeout, self.led_by_another(me)).await {
-            Ok(Some(leader)) if leader == target || id == 0 => {
+        match self.hand_to(target).await? {
+            Some(leader) if leader == target || id == 0 => {
                 #[cfg(madsim)]
                 ringfence_probes::hit(ringfence_probes::marks::LEADERSHIP_TRANSFERRED);
                 Ok(AdminDone { leader: Some(leader) })
             }
-            Ok(Some(leader)) => Err(AdminError::Unknown(format!("node {leader} leads now"))),
+            Some(leader) => Err(AdminError::Unknown(format!("node {leader} leads now"))),
+            None => Err(AdminError::Unknown(format!("node {target} did not take over in time"))),
+        }
+    }
+
+    /// Hands leadership over and waits until another node leads, which is given; `None` if that takes too long.
+    async fn hand_to(&self, heir: u64) -> Result<Option<u64>, AdminError> {
+        self.raft.trigger().transfer_leader(heir).await.map_err(|_| AdminError::Stopped)?;
+        match Runtime::timeout(self.timeout, self.led_by_another(*self.raft.node_id())).await {
+            Ok(Some(leader)) => Ok(Some(leader)),
             Ok(None) => Err(AdminError::Stopped),
-            Err(_) => Err(AdminError::Unknown(format!("node {target} did not take over in time"))),
+            Err(_) => Ok(None),
         }
     }
 
@@ -227,13 +322,19 @@ impl Administrator {
         }
     }
 
-    /// The voter beside this node that has most of the log.
+    /// The voter beside this node that has most of the log, of those that are in touch, if any is.
     fn best_voter(&self) -> Option<u64> {
+        let voters = self.voters();
+        self.most_of_log(&(&voters & &self.in_touch())).or_else(|| self.most_of_log(&voters))
+    }
+
+    /// Who has most of the log, beside this node.
+    fn most_of_log(&self, of: &BTreeSet<u64>) -> Option<u64> {
         let me = *self.raft.node_id();
         let metrics = self.raft.data_metrics();
         let metrics = metrics.borrow_watched();
         let replication = metrics.replication.as_ref()?;
-        let others = self.voters().into_iter().filter(|id| *id != me);
+        let others = of.iter().copied().filter(|id| *id != me);
         others.max_by_key(|id| replication.get(id).copied().flatten())
     }
 

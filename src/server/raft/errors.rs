@@ -184,9 +184,10 @@ pub enum AdminError {
     /// An address or an id that can't be one.
     #[error("not usable: {0}")]
     InvalidAddress(String),
-    /// The learner is too far behind to vote.
+    /// The learner is too far behind to vote, or doesn't answer.
     #[error(
-        "node {id} lacks {behind} entries of the log; a learner must have answered, and lack at most {limit}, unless the promotion is forced"
+        "node {id} {}lacks {behind} entries of the log; a learner must answer, have taken some, and lack at most {limit}, unless the \
+         promotion is forced", if *.silent { "doesn't answer, and " } else { "" }
     )]
     LearnerLags {
         /// The learner.
@@ -195,6 +196,23 @@ pub enum AdminError {
         behind: u64,
         /// How many it may lack.
         limit: u64,
+        /// It doesn't answer.
+        silent: bool,
+    },
+    /// Without this voter those left could not decide. Nothing was done.
+    #[error(
+        "without node {id} the cluster would stand still: {needed} of the voters left must answer, and {reachable} do; no answer from \
+         node {}", listed(.silent)
+    )]
+    QuorumAtRisk {
+        /// The voter that was to be removed.
+        id: u64,
+        /// How many of the voters left answer.
+        reachable: u64,
+        /// How many of them are a majority.
+        needed: u64,
+        /// Those that don't.
+        silent: Vec<u64>,
     },
     /// Without this voter nobody could vote.
     #[error("node {0} is the last voter")]
@@ -214,4 +232,9 @@ pub enum AdminError {
     /// The node is stopping or has failed. Nothing was done.
     #[error("the node has stopped")]
     Stopped,
+}
+
+/// Node ids, for people and for metadata.
+pub fn listed(ids: &[u64]) -> String {
+    ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",")
 }

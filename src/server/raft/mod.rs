@@ -39,7 +39,7 @@ mod views;
 mod watch;
 
 pub use engine::memory::MemoryDisk;
-pub use errors::{AdminError, BootstrapError, ForwardError, ProposeError, ReadIndexError, StartError};
+pub use errors::{AdminError, BootstrapError, ForwardError, ProposeError, ReadIndexError, StartError, listed};
 pub use failure::{Ending, Failure};
 pub use forwards::Forwards;
 pub use log_store::LogStore;

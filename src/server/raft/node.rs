@@ -108,17 +108,18 @@ impl Node {
             }
             None => (listener, pool),
         };
-        let network = Network {
-            pool: pool.clone(),
-            snapshots: disk.snapshots.clone(),
-            reply_timeout: Duration::from_millis(settings.election_timeout_ms_max * 2).max(Duration::from_secs(1)),
-        };
+        let patience = Duration::from_millis(settings.election_timeout_ms_max * 2).max(Duration::from_secs(1));
+        let network = Network { pool: pool.clone(), snapshots: disk.snapshots.clone(), reply_timeout: patience };
         let machine = StateMachine::new(replica, &disk, growth.clone(), settings.level);
         let raft = Raft::new(settings.id, Arc::new(config), network, disk.log.clone(), machine).await;
         let raft = raft.map_err(|error| StartError::Raft(error.to_string()))?;
         let stopping = Stopping::new();
-        let administrator =
-            Administrator { raft: raft.clone(), timeout: settings.quorum_timeout, stopping: stopping.clone() };
+        let administrator = Administrator {
+            raft: raft.clone(),
+            timeout: settings.quorum_timeout,
+            patience,
+            stopping: stopping.clone(),
+        };
         Runtime::spawn(administrator.clone().finish_changes());
         let heard = Heard::default();
         let standing = Standing::new(administrator.clone(), disk.room.clone(), disk.stall.clone(), heard.clone());

@@ -83,6 +83,8 @@ pub enum Admin {
     Remove {
         /// The member.
         id: u64,
+        /// Even if the voters left are no majority of themselves, as far as they answer.
+        force: bool,
     },
     /// Hands leadership to a voter.
     TransferLeader {

@@ -203,7 +203,7 @@ async fn members_are_told_and_kept() {
     assert_eq!(reason(&bad), (Code::InvalidArgument, "INVALID_ARGUMENT".to_owned()));
     let bad = cluster.add_learner(add(1, "localhost:2")).await.unwrap_err();
     assert_eq!(reason(&bad), (Code::AlreadyExists, "MEMBER_EXISTS".to_owned()));
-    let bad = cluster.remove(v1::ClusterRemoveRequest { node_id: 1 }).await.unwrap_err();
+    let bad = cluster.remove(v1::ClusterRemoveRequest { node_id: 1, force: true }).await.unwrap_err();
     assert_eq!(reason(&bad), (Code::FailedPrecondition, "LAST_VOTER".to_owned()));
     let bad = cluster.promote(v1::ClusterPromoteRequest { node_id: 9, force: false }).await.unwrap_err();
     assert_eq!(reason(&bad), (Code::NotFound, "MEMBER_UNKNOWN".to_owned()));
@@ -219,7 +219,8 @@ async fn members_are_told_and_kept() {
     // Its vote would put a quorum out of reach.
     let bad = cluster.promote(v1::ClusterPromoteRequest { node_id: 2, force: false }).await.unwrap_err();
     assert_eq!(reason(&bad), (Code::FailedPrecondition, "LEARNER_LAGS".to_owned()));
-    let members = cluster.remove(v1::ClusterRemoveRequest { node_id: 2 }).await.unwrap().into_inner().members;
+    let members =
+        cluster.remove(v1::ClusterRemoveRequest { node_id: 2, force: false }).await.unwrap().into_inner().members;
     assert_eq!(members.len(), 1);
     server.stop().await;
 }

@@ -154,24 +154,29 @@ pub fn transfer_response_from(
 }
 
 /// A change of the members.
-pub fn admin_to(admin: Admin) -> pb::admin_request::Admin {
+pub fn admin_to(sender: Option<pb::Sender>, admin: Admin) -> pb::AdminRequest {
     use pb::admin_request::Admin as Message;
-    match admin {
+    let force_remove = matches!(admin, Admin::Remove { force: true, .. });
+    let admin = match admin {
         Admin::AddLearner(member) => Message::AddLearner(storage::Member {
             id: member.id,
             client_address: member.client_address,
             peer_address: member.peer_address,
         }),
         Admin::Promote { id, force } => Message::Promote(pb::Promote { id, force }),
-        Admin::Remove { id } => Message::Remove(id),
+        Admin::Remove { id, .. } => Message::Remove(id),
         Admin::TransferLeader { id } => Message::TransferLeader(id),
-    }
+    };
+    pb::AdminRequest { sender, admin: Some(admin), force_remove }
 }
 
 /// A change of the members.
-pub fn admin_from(message: pb::admin_request::Admin) -> Admin {
+///
+/// # Errors
+/// If the message isn't one.
+pub fn admin_from(message: pb::AdminRequest) -> Result<Admin, DecodeError> {
     use pb::admin_request::Admin as Message;
-    match message {
+    Ok(match message.admin.ok_or(DecodeError::Missing("change of the members"))? {
         Message::AddLearner(member) => Admin::AddLearner(Member {
             id: member.id,
             client_address: member.client_address,
@@ -179,9 +184,9 @@ pub fn admin_from(message: pb::admin_request::Admin) -> Admin {
             voter: false,
         }),
         Message::Promote(promote) => Admin::Promote { id: promote.id, force: promote.force },
-        Message::Remove(id) => Admin::Remove { id },
+        Message::Remove(id) => Admin::Remove { id, force: message.force_remove },
         Message::TransferLeader(id) => Admin::TransferLeader { id },
-    }
+    })
 }
 
 /// How a change of the members ended.
@@ -194,8 +199,11 @@ pub fn admin_response_to(result: Result<AdminDone, AdminError>) -> pb::AdminResp
         Err(AdminError::MemberExists(id)) => Message::MemberExists(id),
         Err(AdminError::MemberUnknown(id)) => Message::MemberUnknown(id),
         Err(AdminError::InvalidAddress(why)) => Message::InvalidAddress(why),
-        Err(AdminError::LearnerLags { id, behind, limit }) => {
-            Message::LearnerLags(pb::LearnerLags { id, behind, limit })
+        Err(AdminError::LearnerLags { id, behind, limit, silent }) => {
+            Message::LearnerLags(pb::LearnerLags { id, behind, limit, silent })
+        }
+        Err(AdminError::QuorumAtRisk { id, reachable, needed, silent }) => {
+            Message::QuorumAtRisk(pb::QuorumAtRisk { id, reachable, needed, silent })
         }
         Err(AdminError::LastVoter(id)) => Message::LastVoter(id),
         Err(AdminError::NotAVoter(id)) => Message::NotAVoter(id),
@@ -219,8 +227,14 @@ pub fn admin_response_from(message: pb::AdminResponse) -> Result<AdminDone, Admi
         Some(Message::MemberUnknown(id)) => Err(AdminError::MemberUnknown(id)),
         Some(Message::InvalidAddress(why)) => Err(AdminError::InvalidAddress(why)),
         Some(Message::LearnerLags(lags)) => {
-            Err(AdminError::LearnerLags { id: lags.id, behind: lags.behind, limit: lags.limit })
+            Err(AdminError::LearnerLags { id: lags.id, behind: lags.behind, limit: lags.limit, silent: lags.silent })
         }
+        Some(Message::QuorumAtRisk(risk)) => Err(AdminError::QuorumAtRisk {
+            id: risk.id,
+            reachable: risk.reachable,
+            needed: risk.needed,
+            silent: risk.silent,
+        }),
         Some(Message::LastVoter(id)) => Err(AdminError::LastVoter(id)),
         Some(Message::NotAVoter(id)) => Err(AdminError::NotAVoter(id)),
         Some(Message::Busy(_)) => Err(AdminError::Busy),
@@ -266,6 +280,20 @@ mod tests {
         }
         for (previous, indexes) in [(None, &[1][..]), (Some(7), &[9]), (Some(7), &[8, 10]), (Some(7), &[7, 8])] {
             sent(previous, indexes).expect_err("a hole, or an overlap");
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_members_and_its_refusal_go_through() {
+        for force in [false, true] {
+            for admin in [Admin::Remove { id: 3, force }, Admin::Promote { id: 3, force }] {
+                assert_eq!(admin_from(admin_to(None, admin.clone())).ok(), Some(admin));
+            }
+        }
+        let risk = AdminError::QuorumAtRisk { id: 3, reachable: 1, needed: 2, silent: vec![2, 5] };
+        let lags = AdminError::LearnerLags { id: 3, behind: 7, limit: 5, silent: true };
+        for refusal in [risk, lags] {
+            assert_eq!(admin_response_from(admin_response_to(Err(refusal.clone()))), Err(refusal));
         }
     }
 }

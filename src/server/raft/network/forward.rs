@@ -92,7 +92,7 @@ impl Forwarder<'_> {
     /// # Errors
     /// See [`AdminError`].
     pub async fn admin(&self, admin: Admin) -> Result<AdminDone, AdminError> {
-        let request = pb::AdminRequest { sender: self.sender(), admin: Some(convert::admin_to(admin)) };
+        let request = convert::admin_to(self.sender(), admin);
         let mut client = self.client().map_err(admin_error)?;
         let answer = self.within(ask!("forward", self.to, client.admin(request))).await.map_err(admin_error)?;
         convert::admin_response_from(answer)

@@ -210,8 +210,8 @@ impl pb::peer_server::Peer for PeerService {
     async fn admin(&self, request: Request<pb::AdminRequest>) -> Result<Response<pb::AdminResponse>, Status> {
         let message = request.into_inner();
         self.check(message.sender.as_ref())?;
-        let admin = message.admin.ok_or_else(|| invalid(&DecodeError::Missing("change of the members")))?;
-        let result = self.administrator.admin(convert::admin_from(admin)).await;
+        let admin = convert::admin_from(message).map_err(|error| invalid(&error))?;
+        let result = self.administrator.admin(admin).await;
         Ok(Response::new(convert::admin_response_to(result)))
     }
 

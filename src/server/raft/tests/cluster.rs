@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::harness::{Disks, PATIENCE, Plan, applied, hash, leader, propose, put, until, value};
+use super::harness::{Disks, PATIENCE, Plan, applied, hash, leader, once_ready, propose, put, until, value};
 use crate::raft::{Admin, AdminDone, AdminError, ForwardError, Member, ProposeError};
 
 async fn same_everywhere(nodes: &[super::harness::Running], index: u64) {
@@ -119,23 +119,6 @@ async fn a_lagging_follower_gets_a_snapshot() {
     }
 }
 
-/// A leader takes no change before its first entry is committed: asks until it does.
-async fn once_ready<F: Future<Output = Result<AdminDone, AdminError>>>(
-    ask: impl Fn() -> F,
-) -> Result<AdminDone, AdminError> {
-    let asking = async {
-        loop {
-            match ask().await {
-                Err(AdminError::Busy | AdminError::NotLeader { leader: None }) => {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                done => return done,
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.expect("it never takes a change")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_come_and_go_and_lead() {
     let plan = Plan::new(4, Disks::memory(4));
@@ -166,8 +149,8 @@ async fn members_come_and_go_and_lead() {
     let done = admin(Admin::TransferLeader { id: 4 }).await.unwrap();
     assert_eq!(done.leader, Some(4));
     until("the new member leads", || nodes[3].node.leadership().is_me).await;
-    assert_eq!(admin(Admin::Remove { id: 4 }).await, Err(AdminError::NotLeader { leader: Some(4) }));
-    let remove = || nodes[at].node.forward_admin(4, Admin::Remove { id: at as u64 + 1 }, PATIENCE);
+    assert_eq!(admin(Admin::Remove { id: 4, force: false }).await, Err(AdminError::NotLeader { leader: Some(4) }));
+    let remove = || nodes[at].node.forward_admin(4, Admin::Remove { id: at as u64 + 1, force: false }, PATIENCE);
     assert_eq!(once_ready(remove).await, Ok(AdminDone::default()));
     assert_eq!(nodes[3].node.members().len(), 3);
 

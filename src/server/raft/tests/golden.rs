@@ -168,7 +168,7 @@ fn peer_messages() -> Vec<Bytes> {
     let replies = peer::ProposeReplies { results: samples::results().iter().map(codec::result_to).collect() };
     let proposed = peer::ProposeResponse { result: Some(peer::propose_response::Result::Replies(replies)) };
     let promote = peer::admin_request::Admin::Promote(peer::Promote { id: 4, force: true });
-    let admin = peer::AdminRequest { sender, admin: Some(promote) };
+    let admin = peer::AdminRequest { sender, admin: Some(promote), force_remove: false };
     vec![
         append.encode_to_vec().into(),
         asked.encode_to_vec().into(),

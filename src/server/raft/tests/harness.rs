@@ -1,6 +1,6 @@
 //! A few nodes in this process.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ringfence_core::{
@@ -11,7 +11,10 @@ use ringfence_proto::v1;
 use tempfile::TempDir;
 
 use crate::{
-    raft::{DataPlace, Forwards, Member, MemoryDisk, Node, NodeSettings, ProposeError, ReadIndexError, StartError},
+    raft::{
+        AdminDone, AdminError, DataPlace, Forwards, Member, MemoryDisk, Node, NodeSettings, ProposeError,
+        ReadIndexError, StartError,
+    },
     replica::Replica,
 };
 
@@ -239,4 +242,21 @@ pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
         }
     };
     assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never: {what}");
+}
+
+/// A leader takes no change before its first entry is committed: asks until it does.
+pub async fn once_ready<F: Future<Output = Result<AdminDone, AdminError>>>(
+    ask: impl Fn() -> F,
+) -> Result<AdminDone, AdminError> {
+    let asking = async {
+        loop {
+            match ask().await {
+                Err(AdminError::Busy | AdminError::NotLeader { leader: None }) => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                done => return done,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("it never takes a change")
 }

@@ -6,6 +6,7 @@ mod golden;
 mod harness;
 mod purging;
 mod reaching;
+mod removing;
 mod room;
 mod stall;
 mod starting;
