@@ -36,6 +36,7 @@ pub mod ports;
 pub mod process;
 pub mod roll;
 pub mod settings;
+pub mod times;
 
 mod ask;
 mod error;

@@ -12,7 +12,7 @@ use std::{
 use ringfence_client::{Client, DeleteOptions, Error, GetOptions, SessionOptions};
 use tokio::{task::JoinHandle, time::Instant};
 
-use crate::{cluster::Cluster, error::ClusterError, process::Condition};
+use crate::{cluster::Cluster, error::ClusterError, process::Condition, times};
 
 /// Keys of the client begin with this; they are deleted at the end.
 const PREFIX: &str = "ringfence-roll/writes/";
@@ -44,8 +44,7 @@ pub struct Step {
 impl Step {
     /// The time within which so many of a thousand writes were done.
     pub fn within(&self, permille: usize) -> Duration {
-        let rank = (self.writes.len() * permille).div_ceil(1000).saturating_sub(1);
-        self.writes.get(rank).copied().unwrap_or_default()
+        times::within(&self.writes, permille)
     }
 }
 

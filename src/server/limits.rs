@@ -56,3 +56,6 @@ pub const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a change of the members may take when the leader is another member: a learner's first snapshot is not waited
 /// for, so that this is a few rounds among the members.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When to come again who was refused because too much waits, in milliseconds: some entries later.
+pub const RETRY_AFTER_MS: u64 = 100;

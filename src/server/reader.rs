@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use crate::{
+    limits::RETRY_AFTER_MS,
     proposer::{Consensus, Link, Proposer},
     raft::ReadIndexError,
     replica::Replica,
@@ -32,8 +33,6 @@ const ROUNDS_MAX: usize = 4;
 const BACK_OFF: Duration = Duration::from_millis(25);
 /// Reads that may wait for a round on this member: as many as [writes](crate::proposer), for the same reason.
 const WAITING_MAX: usize = 16_384;
-/// When to come again after [`ReadError::Overloaded`].
-const RETRY_AFTER_MS: u64 = 100;
 
 /// Why a read can't be answered as fresh as it was asked for. Reads change nothing: ask again, here or elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{Size, load::Load};
+use super::{Size, leader, load::Load};
 use crate::raw::bytes;
 
 /// Connections that are made at a time.
@@ -49,10 +49,6 @@ pub async fn watchers(cluster: &Cluster, size: Size) -> anyhow::Result<Load> {
     let load = Load::writes(cluster, WATCHED, Size { count: 64, ..size }).await?;
     drop(watchers);
     Ok(load)
-}
-
-async fn leader(cluster: &Cluster) -> anyhow::Result<String> {
-    Ok(cluster.node(cluster.leader().await?)?.client_address().to_owned())
 }
 
 async fn connect(address: &str) -> anyhow::Result<Channel> {

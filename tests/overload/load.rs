@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::{Code, Status};
 
-use super::Size;
+use super::{Size, leader};
 use crate::raw::{self, Raw, bytes, put, then_put};
 
 /// Calls of one connection at a time.
@@ -50,7 +50,7 @@ impl Load {
     /// So many writes at a time, each client with one key, all to the node that leads.
     pub async fn writes(cluster: &Cluster, prefix: &str, size: Size) -> anyhow::Result<Self> {
         let value = "v".repeat(VALUE_BYTES);
-        let leader = cluster.node(cluster.leader().await?)?.client_address().to_owned();
+        let leader = leader(cluster).await?;
         let clients: Vec<Raw> = (0..size.count.div_ceil(CALLS)).map(|_| Raw::at(&leader)).collect();
         let counts = Arc::<Counts>::default();
         let mut working = JoinSet::new();

@@ -176,6 +176,11 @@ pub async fn run(cluster: &Cluster, kind: Kind, size: Size) -> anyhow::Result<Re
     Ok(Report { kind, size, done: load.done, refused: load.refused, seen, memory, broken })
 }
 
+/// Where clients reach the node that leads.
+async fn leader(cluster: &Cluster) -> anyhow::Result<String> {
+    Ok(cluster.node(cluster.leader().await?)?.client_address().to_owned())
+}
+
 /// The greatest term of any node.
 async fn terms(cluster: &Cluster) -> anyhow::Result<u64> {
     let mut term = 0;

@@ -7,7 +7,7 @@ use ringfence_proto::v1::{PutRequest, SessionRenewRequest};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 
-use super::{Size, load::Load};
+use super::{Size, leader, load::Load};
 use crate::raw::{Raw, put};
 
 /// Sessions that are opened at a time.
@@ -17,7 +17,7 @@ const RENEWED: usize = 1_000;
 
 /// Opens the sessions, writes a key for each, renews all of them at once, and waits until they have expired.
 pub async fn expire(cluster: &Cluster, size: Size) -> anyhow::Result<Load> {
-    let leader = cluster.node(cluster.leader().await?)?.client_address().to_owned();
+    let leader = leader(cluster).await?;
     let client = Raw::at(&leader);
     let ttl_ms = u64::try_from(size.ttl.as_millis())?;
     let sessions: Vec<u64> = stream::iter(0..size.count)

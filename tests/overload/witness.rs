@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::bail;
 use ringfence_client::{Client, Session, SessionOptions};
-use ringfence_cluster::Cluster;
+use ringfence_cluster::{Cluster, times};
 use tokio::{runtime::Builder, time::Instant};
 
 /// Of its session, and the time within which each of its calls must be over.
@@ -29,8 +29,7 @@ impl Times {
     pub fn ms(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
-        let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-        sorted.get(rank).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
+        times::ms(times::within(&sorted, percent * 10))
     }
 
     /// How many there were.

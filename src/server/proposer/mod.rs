@@ -45,12 +45,10 @@ pub use self::{
     queue::Replies,
     renewals::Renewed,
 };
-use crate::{replica::Replica, stopping::Stopping};
+use crate::{limits::RETRY_AFTER_MS, replica::Replica, stopping::Stopping};
 
 /// How long a leader is looked for before a write is given up. Several elections.
 pub const PATIENCE: Duration = Duration::from_secs(5);
-/// When to come again after [`WriteError::Overloaded`].
-const RETRY_AFTER_MS: u64 = 100;
 
 /// The door for writes. Clones are the same door.
 #[derive(Clone)]

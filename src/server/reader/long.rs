@@ -12,8 +12,8 @@ use ringfence_core::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{RETRY_AFTER_MS, ReadError};
-use crate::replica::Replica;
+use super::ReadError;
+use crate::{limits::RETRY_AFTER_MS, replica::Replica};
 
 /// A read that looks at more keys is a long one. So many take about a tenth of a millisecond.
 const KEYS_MANY: usize = 1000;

@@ -18,7 +18,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use ringfence_client::Client;
-use ringfence_cluster::Cluster;
+use ringfence_cluster::{
+    Cluster,
+    times::{ms, within},
+};
 use ringfence_torture::control::{self, Control};
 use tokio::task::JoinHandle;
 
@@ -145,14 +148,11 @@ async fn stall(cluster: &Cluster, controls: &[Control], length: Duration, calls:
     tokio::time::sleep(length / 2 + CALM).await;
     let leads = cluster.leader().await?;
     let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(PoisonError::into_inner));
-    let within: Vec<&Call> = calls.iter().filter(|call| call.begun + call.took >= begun).collect();
-    let worst = |kind| within.iter().filter(|call| call.kind == kind).map(|call| call.took).max().unwrap_or_default();
-    let failed = within.iter().filter(|call| call.failed).count();
+    let concerned: Vec<&Call> = calls.iter().filter(|call| call.begun + call.took >= begun).collect();
+    let worst =
+        |kind| concerned.iter().filter(|call| call.kind == kind).map(|call| call.took).max().unwrap_or_default();
+    let failed = concerned.iter().filter(|call| call.failed).count();
     Ok(Seen { led, leads, put: worst(Kind::Put), get: worst(Kind::Get), failed })
-}
-
-fn ms(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
 }
 
 fn print(number: usize, seen: &Seen, json: bool) {
@@ -171,10 +171,7 @@ fn print(number: usize, seen: &Seen, json: bool) {
 
 fn summarise(what: &str, mut worst: Vec<Duration>) {
     worst.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (worst.len() * percent).div_ceil(100).saturating_sub(1);
-        worst.get(rank).copied().map_or(0.0, ms)
-    };
+    let at = |percent: usize| ms(within(&worst, percent * 10));
     println!(
         "longest {what} of each stall, ms: least {:.1}, p50 {:.1}, p90 {:.1}, most {:.1}",
         at(0),

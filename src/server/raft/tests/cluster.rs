@@ -4,16 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::harness::{Disks, PATIENCE, Plan, applied, hash, leader, once_ready, propose, put, until, value};
+use super::harness::{
+    Disks, PATIENCE, Plan, applied, leader, once_ready, propose, put, same_everywhere, stop_all, until, value,
+};
 use crate::raft::{Admin, AdminDone, AdminError, ForwardError, Member, ProposeError};
-
-async fn same_everywhere(nodes: &[super::harness::Running], index: u64) {
-    for running in nodes {
-        applied(running, index).await;
-    }
-    let hashes: Vec<u64> = nodes.iter().map(hash).collect();
-    assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_survive_the_loss_of_the_leader_and_restarts() {
@@ -38,9 +32,7 @@ async fn writes_survive_the_loss_of_the_leader_and_restarts() {
     same_everywhere(&nodes, index).await;
 
     // All go and come back.
-    for running in nodes.drain(..) {
-        running.stop().await;
-    }
+    stop_all(nodes.drain(..)).await;
     for id in 1..=3 {
         nodes.push(plan.start(id).await);
     }
@@ -50,9 +42,7 @@ async fn writes_survive_the_loss_of_the_leader_and_restarts() {
         assert_eq!(value(running, "a19"), Some(Bytes::from("19")));
         assert_eq!(value(running, "last"), Some(Bytes::from("again")));
     }
-    for running in nodes {
-        running.stop().await;
-    }
+    stop_all(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,9 +66,7 @@ async fn a_follower_forwards_and_refuses() {
     let unknown = follower.node.forward_read_index(9, PATIENCE).await;
     assert!(matches!(unknown, Err(ForwardError::Unreachable(_))), "{unknown:?}");
 
-    for running in nodes {
-        running.stop().await;
-    }
+    stop_all(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,9 +102,7 @@ async fn a_lagging_follower_gets_a_snapshot() {
     nodes.push(plan.start(id).await);
     let index = propose(&nodes, vec![put("c", "3")]).await;
     same_everywhere(&nodes, index).await;
-    for running in nodes {
-        running.stop().await;
-    }
+    stop_all(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,9 +140,7 @@ async fn members_come_and_go_and_lead() {
     assert_eq!(once_ready(remove).await, Ok(AdminDone::default()));
     assert_eq!(nodes[3].node.members().len(), 3);
 
-    for running in nodes {
-        running.stop().await;
-    }
+    stop_all(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,9 +208,7 @@ async fn a_transfer_to_anyone_says_who_leads() {
     let heir = done.leader.expect("it doesn't say who leads");
     assert_ne!(heir, leads);
     until("the heir leads", || nodes[heir as usize - 1].node.leadership().is_me).await;
-    for running in nodes {
-        running.stop().await;
-    }
+    stop_all(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -253,9 +235,7 @@ async fn a_failed_sync_ends_the_node_and_power_cuts_lose_nothing_acknowledged() 
     for id in 1..=3 {
         plan.disks.disk(id).crash();
     }
-    for running in nodes.drain(..) {
-        running.stop().await;
-    }
+    stop_all(nodes.drain(..)).await;
     for id in 1..=3 {
         nodes.push(plan.start(id).await);
     }
@@ -263,9 +243,7 @@ async fn a_failed_sync_ends_the_node_and_power_cuts_lose_nothing_acknowledged() 
     same_everywhere(&nodes, index).await;
     assert_eq!(value(&nodes[0], "a"), Some(Bytes::from("1")));
     assert_eq!(value(&nodes[0], "b"), Some(Bytes::from("2")));
-    for running in nodes {
-        running.stop().await;
-    }
+    stop_all(nodes).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -332,9 +310,7 @@ async fn the_log_stays_short_by_its_bytes() {
         propose(&nodes, vec![put(&format!("k{}", n % 7), vec![n as u8; 60_000])]).await;
     }
     until("the log is purged", || nodes[0].node.status().purged > 50).await;
-    for running in nodes {
-        running.stop().await;
-    }
+    stop_all(nodes).await;
     let running = plan.start(1).await;
     leader(std::slice::from_ref(&running)).await;
     assert_eq!(value(&running, "k3"), Some(Bytes::from(vec![199; 60_000])));

@@ -183,6 +183,26 @@ pub async fn leader(nodes: &[Running]) -> usize {
     tokio::time::timeout(PATIENCE, found).await.expect("nobody leads")
 }
 
+/// The node with this id.
+pub fn of(nodes: &[Running], id: u64) -> &Running {
+    nodes.iter().find(|running| running.node.status().id == id).expect("the node")
+}
+
+/// Waits until all nodes have applied this entry, and checks that they came to the same state.
+pub async fn same_everywhere(nodes: &[Running], index: u64) {
+    for running in nodes {
+        applied(running, index).await;
+    }
+    let hashes: Vec<u64> = nodes.iter().map(hash).collect();
+    assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]), "{hashes:?}");
+}
+
+pub async fn stop_all(nodes: impl IntoIterator<Item = Running>) {
+    for running in nodes {
+        running.stop().await;
+    }
+}
+
 pub fn put(key: &str, value: impl Into<Bytes>) -> Request {
     let put = Put {
         key: Bytes::copy_from_slice(key.as_bytes()),

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::harness::{Disks, Plan, Running, applied, hash, leader, propose, put, until, value};
+use super::harness::{Disks, Plan, applied, leader, of, propose, put, same_everywhere, stop_all, until, value};
 
 const RESERVE: u64 = 64 << 20;
 const PLENTY: u64 = 10 * RESERVE;
@@ -11,16 +11,6 @@ fn plan(nodes: usize) -> Plan {
     let plan = Plan::new(nodes, Disks::memory(nodes));
     (1..=nodes as u64).for_each(|id| plan.disks.disk(id).set_room(PLENTY));
     plan
-}
-
-fn of(nodes: &[Running], id: u64) -> &Running {
-    nodes.iter().find(|running| running.node.status().id == id).expect("the node")
-}
-
-async fn stop_all(nodes: Vec<Running>) {
-    for running in nodes {
-        running.stop().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,10 +40,7 @@ async fn a_leader_without_room_gives_up_leading_and_comes_back_as_a_follower() {
     plan.disks.disk(full).set_room(PLENTY);
     applied(of(&nodes, full), index).await;
     let index = propose(&nodes, vec![put("c", "3")]).await;
-    for running in &nodes {
-        applied(running, index).await;
-    }
-    assert!(nodes.iter().all(|running| hash(running) == hash(&nodes[0])));
+    same_everywhere(&nodes, index).await;
     assert!(!of(&nodes, full).node.status().disk_full);
     stop_all(nodes).await;
 }

@@ -2,28 +2,13 @@
 
 use bytes::Bytes;
 
-use super::harness::{Disks, PATIENCE, Plan, Running, applied, hash, leader, propose, put, until, value};
+use super::harness::{
+    Disks, PATIENCE, Plan, applied, leader, of, propose, put, same_everywhere, stop_all, until, value,
+};
 use crate::raft::{Admin, AdminDone, Node, ProposeError, Proposed};
 
 fn plan(nodes: usize) -> Plan {
     Plan { election_timeout_ms: 500, ..Plan::new(nodes, Disks::memory(nodes)) }
-}
-
-fn of(nodes: &[Running], id: u64) -> &Running {
-    nodes.iter().find(|running| running.node.status().id == id).expect("the node")
-}
-
-async fn same_everywhere(nodes: &[Running], index: u64) {
-    for running in nodes {
-        applied(running, index).await;
-    }
-    assert!(nodes.iter().all(|running| hash(running) == hash(&nodes[0])));
-}
-
-async fn stop_all(nodes: Vec<Running>) {
-    for running in nodes {
-        running.stop().await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
