@@ -6,6 +6,10 @@
 #[cfg(madsim)]
 mod attended;
 #[cfg(not(madsim))]
+mod connections;
+#[cfg(not(madsim))]
+mod deadline;
+#[cfg(not(madsim))]
 mod delivery;
 #[cfg(not(madsim))]
 mod health;
@@ -16,6 +20,8 @@ mod router;
 use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::task::JoinHandle;
+#[cfg(not(madsim))]
+use tower::Service as _;
 
 use crate::{
     api::{cluster::Cluster, parts::Parts},
@@ -70,19 +76,22 @@ impl Listening {
         #[cfg(not(madsim))]
         let task = {
             let (health, reports) = health::service(node.clone(), drain.clone());
-            let router = router::router(parts, cluster).add_service(health);
-            let router = reflection::add(router);
+            let mut routes = reflection::add(router::routes(parts, cluster).add_service(health)).prepare();
+            let service = tower::service_fn(move |request| {
+                let (time, answer) = (deadline::time(&request), routes.call(request));
+                deadline::within(time, async { answer.await.map(delivery::deliver) })
+            });
             let incoming = self.incoming;
             tokio::spawn(async move {
-                let served = router.serve_with_incoming_shutdown(incoming, async move { closing.wait().await }).await;
+                connections::serve(incoming, service, closing).await;
                 reports.abort();
-                served.map_err(|error| error.to_string())
+                Ok(())
             })
         };
         #[cfg(madsim)]
         let task = {
             let _ = node;
-            let (router, address) = (router::router(parts, cluster), self.address);
+            let (router, address) = (router::routes(parts, cluster), self.address);
             tokio::spawn(async move {
                 let served = router.serve_with_shutdown(address, async move { closing.wait().await }).await;
                 served.map_err(|error| error.to_string())

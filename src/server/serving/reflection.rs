@@ -1,8 +1,7 @@
 //! gRPC's reflection service, in its present and its former version: tools list and call the services without any .proto file.
 
+use tonic::service::Routes;
 use tonic_reflection::server::Builder;
-
-use super::router::Router;
 
 /// What is listed: what this port serves, out of all descriptors.
 const SERVICES: [&str; 7] = [
@@ -16,14 +15,14 @@ const SERVICES: [&str; 7] = [
 ];
 
 /// Adds reflection. Descriptors that can't be read leave it out: that would be a fault of the build, and no reason not to serve.
-pub fn add(router: Router) -> Router {
+pub fn add(routes: Routes) -> Routes {
     let present = builder().build_v1();
     let former = builder().build_v1alpha();
     match (present, former) {
-        (Ok(present), Ok(former)) => router.add_service(present).add_service(former),
+        (Ok(present), Ok(former)) => routes.add_service(present).add_service(former),
         (Err(error), _) | (_, Err(error)) => {
             tracing::error!(%error, "reflection is not served: the descriptors can't be read");
-            router
+            routes
         }
     }
 }
