@@ -29,12 +29,33 @@ step() {
     return "$code"
 }
 
-# All programs of the workspace, with cargo's own progress.
+# All programs of the workspace, with cargo's own progress. Arguments go to cargo.
 build_programs() {
-    cargo build --locked --workspace --bins --profile "$profile"
+    cargo build --locked --workspace --bins --profile "$profile" "$@"
 }
 
 # cargo, with the sources compiled for the simulated world.
 cargo_simulated() {
     RUSTFLAGS="--cfg madsim" RUSTDOCFLAGS="--cfg madsim ${RUSTDOCFLAGS-}" CARGO_TARGET_DIR=$target_simulated cargo "$@"
+}
+
+# begin_beside TITLE LOG COMMAND…: begins it in the background, as a group of processes of its own; ends with the script. What it says is in
+# that file of the target directory.
+begin_beside() {
+    beside_title=$1
+    beside_log=$target/$2
+    shift 2
+    say "==> $beside_title: begun beside the next steps"
+    setsid "$@" >"$beside_log" 2>&1 &
+    beside=$!
+    trap 'kill -TERM -- "-$beside" 2>/dev/null' EXIT
+}
+
+# Waits for it; shows what it said, and fails as it did.
+end_beside() {
+    local code=0
+    step "$beside_title" wait "$beside" || code=$?
+    trap - EXIT
+    cat "$beside_log" >&2
+    return "$code"
 }
