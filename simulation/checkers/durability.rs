@@ -36,7 +36,7 @@ fn missing(facts: &Facts<'_>, call: &Call) -> Option<String> {
 
 fn last(facts: &Facts<'_>, findings: &mut Findings) {
     let history = facts.history;
-    let until = if history.last_revision == 0 { u64::MAX } else { history.last_revision };
+    let until = facts.last_revision();
     if history.last.is_empty() && history.liveness.iter().any(|tried| tried.done.is_none()) {
         findings.unknown("the keyspace couldn't be read at the end");
         return;

@@ -185,6 +185,15 @@ impl<'a> Facts<'a> {
         Some(behind.checked_sub(1).map_or(0, |last| self.newest[last].1))
     }
 
+    /// The revision at which the keyspace was read at the end, up to which those who watched to the end waited. A write whose caller had given
+    /// up can come after it, as long as a server may have kept it waiting for a leader.
+    pub fn last_revision(&self) -> u64 {
+        match self.history.last_revision {
+            0 => u64::MAX,
+            read => read,
+        }
+    }
+
     /// The value of a key at a revision, with the revision of that version.
     pub fn value_at(&self, key: &str, revision: u64) -> Option<(&'a str, u64)> {
         let versions = self.by_key.get(key)?;

@@ -160,7 +160,8 @@ impl Following<'_> {
     /// A change of which it must have been told by the end.
     fn missing(&self) -> Option<&Version> {
         let complete = self.watch.to_the_end && !self.over && self.next.is_some();
-        self.after().first().copied().filter(|_| complete)
+        let until = self.facts.last_revision();
+        self.after().first().copied().filter(|missing| complete && missing.revision <= until)
     }
 }
 
@@ -241,6 +242,20 @@ mod tests {
         rejects(check, &from_one(vec![one(), three()]), "never told");
         rejects(check, &from_one(vec![]), "never told");
         rejects(check, &from_one(vec![one(), progress(3)]), "progress to 3");
+    }
+
+    /// From a round of torture: the keyspace was read, the watches that stayed had seen all up to there, and then a server still made a write whose
+    /// caller had long given up.
+    #[test]
+    fn what_came_after_the_last_read_was_not_waited_for() {
+        let mut history = from_one(vec![one(), three()]);
+        history.last_revision = 4;
+        accepts(check, &history);
+        history.last_revision = 5;
+        rejects(check, &history, "never told");
+        let mut history = from_one(vec![one()]);
+        history.last_revision = 4;
+        rejects(check, &history, "never told");
     }
 
     #[test]
