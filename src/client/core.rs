@@ -162,7 +162,7 @@ impl Core {
             let (caller, line) = Caller::to(server_at(&address));
             let asked = || {
                 let mut message = Request::new(request.clone());
-                message.set_timeout(timeout);
+                message.set_timeout(whole_ms(timeout));
                 #[cfg(madsim)]
                 message.extensions_mut().insert(line.clone());
                 ask(channel.clone(), message)
@@ -418,9 +418,22 @@ impl<'a> Attempts<'a> {
     }
 }
 
+/// The next whole millisecond: times that differ by microseconds alone are then the same header, which HTTP/2 sends and keeps once.
+fn whole_ms(time: Duration) -> Duration {
+    let ms = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    Duration::from_millis(ms)
+}
+
 #[cfg(all(test, not(madsim)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_a_call_is_told_in_whole_milliseconds_and_never_shorter() {
+        for (us, ms) in [(0, 0), (1, 1), (4_999_001, 5000), (5_000_000, 5000)] {
+            assert_eq!(whole_ms(Duration::from_micros(us)), Duration::from_millis(ms));
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_get_more_time_each_and_never_more_than_is_left() {

@@ -9,8 +9,9 @@ use ringfence_core::{Command, Request};
 
 use super::queue::{Budget, Queue};
 
-/// Entries of one lane on the way at the same time. With more the batches get smaller and the log no faster.
-pub const RUNNERS_MAX: usize = 4;
+/// Entries of one lane on the way at the same time: one that is being written and one behind it. With more the batches get smaller, each of
+/// which costs a sync on every member, and the log gets no faster.
+pub const RUNNERS_MAX: usize = 2;
 
 /// What a write is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
