@@ -1,10 +1,11 @@
 //! How waiting writes leave: as entries of this node where it leads, else to the leader.
 //!
-//! A few *runners* of each lane do it. Each takes what waits there, all of it that fits, sends it and waits for the outcome; a
-//! runner that finds nothing ends, and a write that finds no runner free waits for one. So a lone write leaves at once, and
-//! under load the writes that come while the runners are busy leave together, without any delay made on purpose.
+//! A *runner* of each lane does it, and a few more while there is more than one entry can hold. It takes what waits there, all of it that fits,
+//! sends it and waits for the outcome; a runner that finds nothing ends. So a lone write leaves at once, and the writes that come while it is on
+//! the way leave together, without any delay made on purpose. When who leads changes meanwhile, nobody waits any longer for what went the old way
+//! but those who sent it.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use ringfence_core::Entry;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -16,7 +17,7 @@ use super::{
     queue::{Group, Queue, Replies},
     wall_ms,
 };
-use crate::raft::{ForwardError, ProposeError};
+use crate::raft::{ForwardError, Leadership, ProposeError};
 
 /// How long is waited after a refusal before asking again, unless the leader changes sooner.
 const BACK_OFF: Duration = Duration::from_millis(25);
@@ -41,27 +42,58 @@ enum Fate {
     Stopped,
 }
 
-/// One runner of this lane, until nothing waits there.
-pub(super) async fn run(inner: Arc<Inner>, kind: Kind) {
+/// Has what waits in this lane sent, unless enough do that.
+pub(super) fn begin(inner: &Arc<Inner>, kind: Kind) {
+    if inner.lanes.of(kind).begin_runner() {
+        tokio::spawn(run(inner.clone(), kind));
+    }
+}
+
+/// One runner of this lane, until it has nothing to do.
+async fn run(inner: Arc<Inner>, kind: Kind) {
     let lane = inner.lanes.of(kind);
-    loop {
-        while !lane.queue.is_empty() {
-            let Some(way) = way(&inner, &lane.queue).await else { break };
-            let batch = gather(&lane.queue, &way);
-            if batch.is_empty() {
-                continue;
-            }
-            let fate = send(&inner, &way, &batch).await;
-            settle(&inner, &lane.queue, batch, fate).await;
-        }
-        if lane.end_runner() {
+    while !lane.end_runner() {
+        let Some((way, seen)) = way(&inner, &lane.queue).await else { continue };
+        let batch = gather(&lane.queue, &way);
+        if !batch.is_empty() && carry(&inner, kind, &way, &seen, batch).await {
             return;
         }
     }
 }
 
+/// Sends a batch, and sees to what becomes of it. True if that took a change of who leads: then the lane has gone on without this runner.
+async fn carry(inner: &Arc<Inner>, kind: Kind, way: &Way, seen: &Leadership, batch: Vec<Group>) -> bool {
+    let lane = inner.lanes.of(kind);
+    let (fate, overtaken) = {
+        let mut sent = pin!(send(inner, way, &batch));
+        tokio::select! {
+            biased;
+            fate = &mut sent => (fate, false),
+            () = changed(inner, seen) => {
+                lane.leave_runner();
+                begin(inner, kind);
+                (sent.await, true)
+            }
+        }
+    };
+    settle(inner, &lane.queue, batch, fate).await;
+    if overtaken {
+        // It may have put something back.
+        begin(inner, kind);
+    }
+    overtaken
+}
+
+/// Waits until something about who leads differs from this.
+async fn changed(inner: &Inner, seen: &Leadership) {
+    match inner.node() {
+        Some(node) => drop(node.leadership_changed(seen).await),
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits until there is a way; answers meanwhile who has waited long enough. `None`: nobody waits any more.
-async fn way(inner: &Inner, queue: &Queue) -> Option<Way> {
+async fn way(inner: &Inner, queue: &Queue) -> Option<(Way, Leadership)> {
     loop {
         // Enlisted before the look, so that a clock that comes in between isn't missed.
         let mut clock_came = std::pin::pin!(inner.clock_came.notified());
@@ -74,13 +106,13 @@ async fn way(inner: &Inner, queue: &Queue) -> Option<Way> {
         let seen = node.leadership();
         if seen.is_me {
             if let Some(clock) = inner.clock(seen.term) {
-                return Some(Way::Here(clock));
+                return Some((Way::Here(clock), seen));
             }
         } else {
             // Whoever forwarded it looks for the leader itself.
             answer_all(queue.take_where(|group| group.here_only), &WriteError::NoLeader);
             if let Some(leader) = seen.leader {
-                return Some(Way::There(leader));
+                return Some((Way::There(leader), seen));
             }
         }
         let now = Instant::now();

@@ -30,6 +30,8 @@ pub struct Fake {
     pub gate: Semaphore,
     pub entries: Mutex<Vec<Entry>>,
     pub forwarded: Mutex<Vec<(u64, usize)>>,
+    /// Members that never answer what is forwarded to them.
+    pub mute: Mutex<Vec<u64>>,
     pub read_rounds: Mutex<usize>,
 }
 
@@ -67,6 +69,9 @@ impl Consensus for Fake {
         _: Duration,
     ) -> Result<Vec<Result<Reply, Refusal>>, ForwardError> {
         self.forwarded.lock().push((to, requests.len()));
+        if self.mute.lock().contains(&to) {
+            std::future::pending::<()>().await;
+        }
         if let Some(error) = self.forward_failures.lock().pop_front() {
             return Err(error);
         }
@@ -135,6 +140,7 @@ pub fn world(leadership: Leadership, permits: usize) -> World {
         gate: Semaphore::new(permits),
         entries: Mutex::default(),
         forwarded: Mutex::default(),
+        mute: Mutex::default(),
         read_rounds: Mutex::default(),
     });
     let stopping = Stopping::new();

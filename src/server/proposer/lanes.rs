@@ -9,9 +9,8 @@ use ringfence_core::{Command, Request};
 
 use super::queue::{Budget, Queue};
 
-/// Entries of one lane on the way at the same time: one that is being written and one behind it. With more the batches get smaller, each of
-/// which costs a sync on every member, and the log gets no faster.
-pub const RUNNERS_MAX: usize = 2;
+/// Entries of one lane on the way at the same time, at most.
+pub const RUNNERS_MAX: usize = 4;
 
 /// What a write is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,21 +67,35 @@ impl Lane {
         Self { queue: Queue::new(budget), runners: Mutex::default() }
     }
 
-    /// Counts one runner more, unless there are enough.
+    /// Counts one runner more, if it has something to do.
     pub fn begin_runner(&self) -> bool {
         let mut runners = self.runners.lock();
-        let wanted = *runners < RUNNERS_MAX;
+        let wanted = self.wants_runner(*runners);
         *runners += usize::from(wanted);
         wanted
     }
 
-    /// Counts one runner less, unless something waits. Under the lock, so that a write that comes now either is seen here or
-    /// finds room for a runner of its own.
+    /// Counts one runner less, unless it has something to do. Under the lock, so that a write that comes now either is seen here or finds room
+    /// for a runner of its own.
     pub fn end_runner(&self) -> bool {
         let mut runners = self.runners.lock();
-        let ends = self.queue.is_empty();
+        let ends = !self.wants_runner(*runners - 1);
         *runners -= usize::from(ends);
         ends
+    }
+
+    /// Counts one runner less, whatever there is to do: it has to wait for something that the others needn't wait for.
+    pub fn leave_runner(&self) {
+        *self.runners.lock() -= 1;
+    }
+
+    /// Whether there is something to do beside so many others. What comes while an entry is on the way leaves together when that has arrived,
+    /// since each entry costs a sync on every member; only what fills an entry by itself doesn't wait.
+    fn wants_runner(&self, others: usize) -> bool {
+        match others {
+            0 => !self.queue.is_empty(),
+            others => others < RUNNERS_MAX && self.queue.fills_an_entry(),
+        }
     }
 }
 

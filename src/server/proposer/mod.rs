@@ -155,13 +155,10 @@ impl Proposer {
         let kind = Kind::of(&requests);
         let (answer, receiver) = oneshot::channel();
         let group = Group::new(requests, here_only, patience, answer);
-        let lane = self.inner.lanes.of(kind);
-        if lane.queue.push(group).is_err() {
+        if self.inner.lanes.of(kind).queue.push(group).is_err() {
             return Err(WriteError::Overloaded { retry_after_ms: RETRY_AFTER_MS });
         }
-        if lane.begin_runner() {
-            tokio::spawn(dispatch::run(self.inner.clone(), kind));
-        }
+        dispatch::begin(&self.inner, kind);
         // A sender is dropped only if its runner was, at the end of the runtime.
         receiver.await.unwrap_or(Err(WriteError::Unknown))
     }

@@ -237,6 +237,12 @@ impl Queue {
         self.waiting.lock().groups.iter().map(|group| group.deadline).min()
     }
 
+    /// One entry can't hold more than what waits.
+    pub fn fills_an_entry(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.requests >= ENTRY_REQUESTS_MAX || waiting.bytes >= ENTRY_BYTES_MAX
+    }
+
     /// Nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.lock().groups.is_empty()
