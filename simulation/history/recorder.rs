@@ -85,8 +85,12 @@ impl Recorder {
         let start = self.now();
         let watch =
             Watch { client, start, prefix: prefix.to_owned(), from, snapshot, told: Vec::new(), to_the_end: false };
-        let place = self.book().history.watches.len();
-        self.write(|book| book.history.watches.push(watch));
+        // After the end there is no place.
+        let mut place = usize::MAX;
+        self.write(|book| {
+            place = book.history.watches.len();
+            book.history.watches.push(watch);
+        });
         OpenWatch { recorder: self.clone(), place }
     }
 
@@ -379,5 +383,30 @@ mod tests {
             leaders,
             [Led { server: 2, term: 1, from: 1, until: 8 }, Led { server: 3, term: 2, from: 8, until: 8 }]
         );
+    }
+
+    /// From a round of torture, whose clients are threads: two watches that began at once had the same place.
+    #[test]
+    fn watches_that_begin_at_the_same_time_are_told_apart() {
+        const EACH: u64 = 200;
+        let (recorder, _) = recorder();
+        std::thread::scope(|threads| {
+            for client in 0..4 {
+                let recorder = recorder.clone();
+                threads.spawn(move || {
+                    for revision in 0..EACH {
+                        recorder.watch(client, "", revision, false).told(Told::Progress { revision });
+                    }
+                });
+            }
+        });
+        let watches = recorder.finish().watches;
+        assert_eq!(watches.len() as u64, 4 * EACH);
+        for watch in watches {
+            assert!(
+                matches!(watch.told[..], [(_, Told::Progress { revision })] if revision == watch.from),
+                "{watch:?}"
+            );
+        }
     }
 }
