@@ -140,6 +140,9 @@ pub(crate) fn forgettable(world: &World, revision: u64) -> u64 {
 }
 
 /// Somebody looks at a session: what is left of its lease tells when the last acknowledged renewal was sent, or a moment before that.
+///
+/// The lease is recorded as its client counts it, less what it takes off for clocks' drift: from then on the client closes the session by itself, which
+/// can't be told from an expiry by the log that is read from outside.
 pub(crate) fn looked_at(recorder: &Recorder, session: &Session) {
     let now = Duration::from_nanos(recorder.now());
     let left = session.remaining();
@@ -147,11 +150,10 @@ pub(crate) fn looked_at(recorder: &Recorder, session: &Session) {
         return;
     }
     let ttl = session.ttl();
-    // What the client takes off for clocks' drift.
-    let allowance = (ttl / 100).max(Duration::from_millis(5));
-    let sent = (now + left + allowance).saturating_sub(ttl);
-    let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-    recorder.renewed(session.id(), ttl_ms, u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX));
+    let counted = ttl.saturating_sub((ttl / 100).max(Duration::from_millis(5)));
+    let sent = (now + left).saturating_sub(counted);
+    let counted_ms = u64::try_from(counted.as_millis()).unwrap_or(u64::MAX);
+    recorder.renewed(session.id(), counted_ms, u64::try_from(sent.as_nanos()).unwrap_or(u64::MAX));
 }
 
 /// A claim whose value tells how it shares its name: the log that is read from outside has nothing else.
