@@ -223,16 +223,14 @@ impl Hands {
         }
     }
 
-    /// Starts a server again after a fault, unless its disk is full. When faults are over, it stays down unless it was mended.
+    /// Starts a server again after a fault, unless its disk is full or fails. When faults are over, it stays down unless it was mended.
     pub async fn boot(&self, id: u64) {
-        let may = {
+        let may = || {
             let held = self.held();
             let broken = held.full.contains_key(&id) || held.syncs_fail.contains_key(&id);
             !broken && (!self.over() || held.mended.contains(&id))
         };
-        if may {
-            self.field.servers.boot(id).await;
-        }
+        self.field.servers.boot(id, may).await;
     }
 
     /// Fills a server's disk to the last byte. Gives how much it took; 0 if it is full already, or can't be filled.
@@ -320,7 +318,7 @@ impl Hands {
             self.make_room(*id);
             self.control(*id, |told| (told.delay_us, told.fails) = (0, false));
             self.field.servers.resume(*id).await;
-            self.field.servers.boot(*id).await;
+            self.field.servers.boot(*id, || true).await;
         }
     }
 

@@ -211,7 +211,7 @@ impl Round {
         let servers = &self.field.servers;
         self.hands.begin().await;
         for id in servers.ids() {
-            servers.boot(id).await;
+            servers.boot(id, || true).await;
         }
         self.in_time("somebody leads a new cluster", LEADS_WITHIN, || match self.field.leader() {
             Some(_) => Ok(()),

@@ -88,15 +88,21 @@ impl Servers {
         self.inner.lives.values().map(|life| u64::from(life.number.load(Ordering::Relaxed))).sum()
     }
 
-    /// Starts it, if it doesn't run. True if it didn't.
-    pub async fn boot(&self, id: u64) -> bool {
+    /// Starts it, if it doesn't run and may. True if it was started.
+    ///
+    /// Whether it may is asked in its turn, after the excuse of its former life is taken back: what befalls its disk is either seen by that, or
+    /// excuses the new life.
+    pub async fn boot(&self, id: u64, may: impl FnOnce() -> bool) -> bool {
         let Some((node, life)) = self.of(id) else { return false };
         let _turn = life.turn.lock().await;
         if node.condition() != Process::Gone {
             return false;
         }
+        life.excused.store(false, Ordering::SeqCst);
+        if !may() {
+            return false;
+        }
         life.number.fetch_add(1, Ordering::Relaxed);
-        life.excused.store(false, Ordering::Relaxed);
         life.up.store(true, Ordering::Relaxed);
         self.tell(Condition::Up(Machine::Server(id)));
         if let Err(error) = node.spawn() {
@@ -171,7 +177,7 @@ impl Servers {
     /// Its disk is full or fails, or did: whether it goes on or stops, it may.
     pub fn excuse(&self, id: u64) {
         if let Some(life) = self.inner.lives.get(&id) {
-            life.excused.store(true, Ordering::Relaxed);
+            life.excused.store(true, Ordering::SeqCst);
         }
     }
 
@@ -187,7 +193,7 @@ impl Servers {
             drop(node.ended(GONE_WITHIN).await);
             self.tell(Condition::Down(Machine::Server(*id)));
             let code = node.exit_code().map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
-            match life.excused.load(Ordering::Relaxed) {
+            match life.excused.load(Ordering::SeqCst) {
                 true => self.note(format!("server {id} ended by itself, {code}, as its disk was full or failed")),
                 false => self.broken(
                     "no end of its own",
