@@ -15,7 +15,7 @@ use anyhow::Result;
 use ringfence_client::{Client, SessionOptions, WatchItem, WatchOptions};
 use ringfence_cluster::{
     Cluster,
-    times::{ms, within},
+    times::{ms, spread},
 };
 use tokio::task::JoinSet;
 
@@ -104,21 +104,17 @@ async fn main() -> Result<()> {
             node.kill().await?
         }
         tokio::time::sleep_until((begun + LOOK).into()).await;
-        let mut took = Vec::new();
-        for ((kind, _), all) in Kind::ALL.into_iter().zip(&mut all) {
-            let longest = board.longest_without(kind, begun);
-            all.push(longest);
-            took.push(ms(longest));
-        }
-        print(number, leader, &took, json);
+        let took = Kind::ALL.map(|(kind, _)| board.longest_without(kind, begun));
+        all.iter_mut().zip(took).for_each(|(all, took)| all.push(took));
+        print(number, leader, took.map(ms), json);
         cluster.start_node(leader).await?;
         cluster.wait_node(leader).await?;
     }
     board.over.store(true, Ordering::Relaxed);
     clients.shutdown().await;
     if !json {
-        for ((_, what), all) in Kind::ALL.into_iter().zip(&mut all) {
-            summarise(what, all);
+        for ((_, what), all) in Kind::ALL.into_iter().zip(all) {
+            println!("longest without a {what}, ms: {}", spread(all));
         }
     }
     cluster.stop().await?;
@@ -165,8 +161,7 @@ async fn watch(client: Client, board: Board) {
     }
 }
 
-fn print(number: usize, leader: u64, took: &[f64], json: bool) {
-    let [write, grant, event] = took else { return };
+fn print(number: usize, leader: u64, [write, grant, event]: [f64; 3], json: bool) {
     if json {
         println!(
             "{{\"time\":{number},\"leader\":{leader},\"write_ms\":{write:.1},\"grant_ms\":{grant:.1},\"event_ms\":{event:.1}}}"
@@ -176,16 +171,4 @@ fn print(number: usize, leader: u64, took: &[f64], json: bool) {
             "{number:>3}: node {leader} led; longest without a write {write:>7.1} ms, without a lock granted {grant:>7.1} ms, without a change seen {event:>7.1} ms"
         );
     }
-}
-
-fn summarise(what: &str, all: &mut [Duration]) {
-    all.sort_unstable();
-    let at = |permille: usize| ms(within(all, permille));
-    println!(
-        "longest without a {what}, ms: least {:.1}, p50 {:.1}, p90 {:.1}, most {:.1}",
-        at(0),
-        at(500),
-        at(900),
-        at(1000)
-    );
 }

@@ -85,7 +85,6 @@ impl Listening {
             tokio::spawn(async move {
                 connections::serve(incoming, service, closing).await;
                 reports.abort();
-                Ok(())
             })
         };
         #[cfg(madsim)]
@@ -93,8 +92,9 @@ impl Listening {
             let _ = node;
             let (router, address) = (router::routes(parts, cluster), self.address);
             tokio::spawn(async move {
-                let served = router.serve_with_shutdown(address, async move { closing.wait().await }).await;
-                served.map_err(|error| error.to_string())
+                if let Err(error) = router.serve_with_shutdown(address, async move { closing.wait().await }).await {
+                    tracing::error!(%error, "the client port is closed");
+                }
             })
         };
         Serving { drain, task }
@@ -104,7 +104,7 @@ impl Listening {
 /// A client port that is served.
 pub struct Serving {
     drain: Stopping,
-    task: JoinHandle<Result<(), String>>,
+    task: JoinHandle<()>,
 }
 
 impl Serving {

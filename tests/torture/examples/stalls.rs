@@ -20,7 +20,7 @@ use anyhow::{Context, Result};
 use ringfence_client::Client;
 use ringfence_cluster::{
     Cluster,
-    times::{ms, within},
+    times::{ms, spread},
 };
 use ringfence_torture::control::{self, Control};
 use tokio::task::JoinHandle;
@@ -101,8 +101,8 @@ async fn main() -> Result<()> {
         client.await?;
     }
     if !json {
-        summarise("put", all.iter().map(|seen| seen.put).collect());
-        summarise("get", all.iter().map(|seen| seen.get).collect());
+        println!("longest put of each stall, ms: {}", spread(all.iter().map(|seen| seen.put).collect()));
+        println!("longest get of each stall, ms: {}", spread(all.iter().map(|seen| seen.get).collect()));
     }
     cluster.stop().await?;
     Ok(())
@@ -167,16 +167,4 @@ fn print(number: usize, seen: &Seen, json: bool) {
             "stall {number:>2} at node {led}: node {leads} leads afterwards; longest put {put:>7.1} ms, longest get {get:>7.1} ms, {failed} calls failed"
         );
     }
-}
-
-fn summarise(what: &str, mut worst: Vec<Duration>) {
-    worst.sort_unstable();
-    let at = |percent: usize| ms(within(&worst, percent * 10));
-    println!(
-        "longest {what} of each stall, ms: least {:.1}, p50 {:.1}, p90 {:.1}, most {:.1}",
-        at(0),
-        at(50),
-        at(90),
-        at(100)
-    );
 }
