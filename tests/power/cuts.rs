@@ -49,6 +49,7 @@ fn broken_rules_are_found() {
         Rule::Chunks,
         Rule::RealSync,
         Rule::Bounded,
+        Rule::TailSynced,
         Rule::DirectorySynced,
         Rule::SnapshotSynced,
         Rule::SnapshotNameSynced,

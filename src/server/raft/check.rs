@@ -15,7 +15,7 @@ use ringfence_proto::storage as pb;
 
 use super::{
     StartError, codec, disk,
-    engine::{LogEngine, Mark, sled::SledEngine},
+    engine::{LogEngine, Mark, disk::DiskEngine},
     log_store::record,
     snapshots::{SUFFIX, format},
 };
@@ -123,9 +123,11 @@ pub fn check(directory: &Path, copies: &Path) -> Result<Report, CheckError> {
     }
     let copy = copies.join("log");
     report.copied_bytes = copy_all(&log, &copy)?;
-    let witness = directory.join("log.synced");
-    if witness.exists() {
-        report.copied_bytes += copy_file(&witness, &copies.join("log.synced"))?;
+    for name in ["log.tail", "log.synced"] {
+        let beside = directory.join(name);
+        if beside.exists() {
+            report.copied_bytes += copy_file(&beside, &copies.join(name))?;
+        }
     }
     let database = log.join("db");
     if let Err(error) = check_log(&copy, &mut report) {
@@ -174,7 +176,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<u64, CheckError> {
 
 /// The marks, then each record: its checksum, its place, and that none is missing.
 fn check_log(copy: &Path, report: &mut Report) -> io::Result<()> {
-    let engine = SledEngine::open(copy)?;
+    let engine = DiskEngine::open(copy)?;
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let identity: pb::Identity =
         mark(&engine, Mark::Identity)?.ok_or_else(|| invalid("the mark identity is missing".to_owned()))?;
@@ -201,7 +203,7 @@ fn check_log(copy: &Path, report: &mut Report) -> io::Result<()> {
     Ok(())
 }
 
-fn check_records(engine: &SledEngine, first: u64, last: u64, report: &mut Report) -> io::Result<()> {
+fn check_records(engine: &DiskEngine, first: u64, last: u64, report: &mut Report) -> io::Result<()> {
     let mut next = first;
     let mut term = 0;
     while next <= last {
@@ -232,7 +234,7 @@ fn missing(index: u64) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("tree log, index {index}: the record is missing"))
 }
 
-fn mark<M: Message + Default>(engine: &SledEngine, mark: Mark) -> io::Result<Option<M>> {
+fn mark<M: Message + Default>(engine: &DiskEngine, mark: Mark) -> io::Result<Option<M>> {
     engine.mark(mark)?.map(|value| record::open_mark(mark, &value)).transpose()
 }
 

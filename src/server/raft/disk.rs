@@ -14,8 +14,8 @@ use super::{
     DataPlace, NodeSettings, StartError,
     engine::{
         LogEngine, Mark, Write,
+        disk::DiskEngine,
         rules::{Rule, kept},
-        sled::SledEngine,
     },
     failure::Failure,
     log_store::{LogStore, record},
@@ -65,7 +65,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
             if path.join(RESTORING).exists() {
                 return Err(StartError::HalfRestored { path: path.clone() });
             }
-            let engine = SledEngine::open(&path.join("log")).map_err(at)?;
+            let engine = DiskEngine::open(&path.join("log")).map_err(at)?;
             let files = RealFiles::open(&path.join("snapshots")).map_err(at)?;
             (Arc::new(engine), Arc::new(files), Some(lock))
         }

@@ -21,7 +21,7 @@ use ringfence_proto::storage::{self as pb, BackupHeader};
 
 use super::{
     Member, StartError, backup, codec, disk,
-    engine::{LogEngine, Mark, Write, sled::SledEngine},
+    engine::{LogEngine, Mark, Write, disk::DiskEngine},
     log_store::record,
     snapshots::{Snapshots, files::RealFiles},
     types::{Addresses, LeaderId, LogId, Membership, SnapshotMeta, StoredMembership, Vote},
@@ -161,7 +161,7 @@ fn write(directory: &Path, founding: &Founding, state: &State) -> io::Result<()>
     if found.as_ref() != Some(&meta) {
         return Err(io::Error::other("the snapshot that was written can't be read back"));
     }
-    let engine = SledEngine::open(&directory.join("log"))?;
+    let engine = DiskEngine::open(&directory.join("log"))?;
     let identity = pb::Identity { format: disk::FORMAT, cluster: *cluster, node: founder.id };
     let place = codec::raft::log_id_to(&first).encode_to_vec();
     let vote = codec::raft::vote_to(&Vote::new_committed(FIRST, founder.id)).encode_to_vec();

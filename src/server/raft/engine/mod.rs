@@ -1,4 +1,4 @@
-//! Where the log, the vote and the marks are kept: a small door with two rooms behind it, [`sled`] and [`memory`].
+//! Where the log, the vote and the marks are kept: a small door with two rooms behind it, [`disk`] and [`memory`].
 //!
 //! An engine knows bytes only. What the bytes say, and their checksums, are the `log_store`'s business, so that damage is
 //! found alike whatever the engine.
@@ -7,9 +7,11 @@ use std::{io, ops::Range};
 
 use bytes::Bytes;
 
+pub mod disk;
 pub mod memory;
 pub mod rules;
-pub mod sled;
+mod sled;
+mod tail;
 mod witness;
 
 /// A value of its own, beside the entries.
@@ -26,6 +28,9 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Identity, Self::Vote, Self::Committed, Self::Purged];
+
     /// Its name on disk and in messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,8 +73,8 @@ pub enum Write {
 
 /// A place for the log. Its calls block. One thread writes; any may read.
 pub trait LogEngine: Send + Sync + 'static {
-    /// Does these changes, in this order. They can be read when this returns and are durable after the next [`LogEngine::sync`];
-    /// after a crash before it, a prefix of them may be there.
+    /// Does these changes, in this order. They can be read and are durable after the next [`LogEngine::sync`]; after a crash before it, a
+    /// prefix of them may be there.
     ///
     /// # Errors
     /// Final: the engine can't be used after one.
@@ -80,6 +85,14 @@ pub trait LogEngine: Send + Sync + 'static {
     /// # Errors
     /// Final: what is durable is not known after one, and a second call would not tell.
     fn sync(&self) -> io::Result<()>;
+
+    /// Does what a sync has left to do and nobody need wait for.
+    ///
+    /// # Errors
+    /// Final, as those of [`LogEngine::sync`].
+    fn settle(&self) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Records of these indexes, in order, until their bytes pass the limit; at least one if there is one.
     ///

@@ -5,7 +5,7 @@
 /// A rule of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// Rule 1 of the log engine: a database is made under another name, synced and renamed.
+    /// Rule 1 of the database: a database is made under another name, synced and renamed.
     MadeAside,
     /// Rule 2: what an open that was cut short left is deleted.
     LeftoversDeleted,
@@ -19,6 +19,8 @@ pub enum Rule {
     Bounded,
     /// Rule 6: sled's flusher is off.
     NoFlusher,
+    /// Each batch is synced in the tail.
+    TailSynced,
     /// The data directory's own name is synced.
     DirectorySynced,
     /// A snapshot is synced before it gets its name.
@@ -29,7 +31,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MadeAside,
         Self::LeftoversDeleted,
         Self::OpenSynced,
@@ -37,6 +39,7 @@ impl Rule {
         Self::RealSync,
         Self::Bounded,
         Self::NoFlusher,
+        Self::TailSynced,
         Self::DirectorySynced,
         Self::SnapshotSynced,
         Self::SnapshotNameSynced,
@@ -52,6 +55,7 @@ impl Rule {
             Self::RealSync => "real-sync",
             Self::Bounded => "bounded",
             Self::NoFlusher => "no-flusher",
+            Self::TailSynced => "tail-synced",
             Self::DirectorySynced => "directory-synced",
             Self::SnapshotSynced => "snapshot-synced",
             Self::SnapshotNameSynced => "snapshot-name-synced",

@@ -1,4 +1,4 @@
-//! The log on sled 0.34.7. No other file names sled.
+//! The database behind the [tail](super::tail), on sled 0.34.7. No other file names sled.
 //!
 //! sled alone isn't durable: its `flush` ends in `sync_file_range`, which is no sync. With the following six rules none of thousands of
 //! power-cut images lost anything that was acknowledged. `tests/power` goes on trying, and breaks them by name (see [`super::rules`]) to show
@@ -16,8 +16,8 @@
 //!    done, also in the middle of a batch, a truncation or a purge.
 //! 6. *sled's own flusher is off* (`flush_every_ms(None)`): it would write at times that nobody counts.
 //!
-//! Besides: since entries lie in chunks, a cut may leave the last entry incomplete; it was never acknowledged, and [`SledEngine::open`]
-//! drops it. What was durable once and is gone is damage: see the `witness`. The purge mark is written, and synced, before what it
+//! Besides: since entries lie in chunks, a cut may leave the last entry incomplete; it was never acknowledged, and [`Database::open`]
+//! drops it. What was durable once and is gone is damage: see the `witness`. The purge mark is written, and synced in the tail, before what it
 //! covers is removed. After a sync that failed the database is never closed: closing it would sync once more, and sled panics if
 //! that fails.
 
@@ -36,9 +36,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    LogEngine, Mark, Write,
+    Mark, Write,
     rules::{Rule, kept},
-    witness::Witness,
 };
 use crate::raft::{failure::is_full, snapshots::files::sync_parent};
 
@@ -59,11 +58,11 @@ const KEY_BYTES: usize = 12;
 /// Bytes before the record in its first chunk: the record's length.
 const LENGTH_BYTES: usize = 4;
 
-/// In the tree of marks: the number of the last sync.
-const SYNCS: &str = "syncs";
+/// In the tree of marks: the number of the last batch that is durable with all of it.
+const NUMBER: &str = "syncs";
 
-/// The log in a sled database.
-pub struct SledEngine {
+/// A sled database that holds the log. One thread writes; any may read.
+pub struct Database {
     db: sled::Db,
     log: sled::Tree,
     marks: sled::Tree,
@@ -73,12 +72,11 @@ pub struct SledEngine {
     left_open: Once,
     /// Rule 5: counted since the last sync.
     unsynced: AtomicUsize,
-    /// The number of the last sync, which stands in the database, too.
-    syncs: AtomicU64,
-    witness: Witness,
+    /// The number of the last batch that is here with all of it.
+    number: AtomicU64,
 }
 
-impl SledEngine {
+impl Database {
     /// Opens the database in this directory, or makes it. Its parent must exist.
     ///
     /// # Errors
@@ -92,17 +90,15 @@ impl SledEngine {
         }
         let db = open_patiently(path)?;
         let marks = db.open_tree("marks")?;
-        let syncs = marks.get(SYNCS)?.and_then(|number| number.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
-        let witness = Witness::open(path)?;
-        witness.check(syncs)?;
+        let number =
+            marks.get(NUMBER)?.and_then(|number| number.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes);
         let engine = Self {
             log: db.open_tree("log")?,
             marks,
             file: File::open(path.join("db"))?,
             left_open: Once::new(),
             unsynced: AtomicUsize::new(0),
-            syncs: AtomicU64::new(syncs),
-            witness,
+            number: AtomicU64::new(number),
             db,
         };
         engine.db.flush()?;
@@ -122,7 +118,12 @@ impl SledEngine {
                 Err(error) => return Err(error),
             }
         }
-        self.sync()
+        self.make_durable()
+    }
+
+    /// The number of the last batch that is here.
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
     }
 
     /// Rule 5: counts what the next change may write, and syncs first if that would be too much.
@@ -130,7 +131,7 @@ impl SledEngine {
         let cost = bytes + REWRITE_BYTES;
         let unsynced = self.unsynced.fetch_add(cost, Ordering::AcqRel) + cost;
         if unsynced >= UNSYNCED_BYTES_MAX && kept(Rule::Bounded) {
-            self.make_durable()?;
+            self.sync()?;
             self.unsynced.store(cost, Ordering::Release);
         }
         Ok(())
@@ -177,7 +178,7 @@ impl SledEngine {
     }
 }
 
-impl SledEngine {
+impl Database {
     fn write_all(&self, writes: &[Write]) -> io::Result<()> {
         for write in writes {
             match write {
@@ -205,17 +206,15 @@ impl SledEngine {
     }
 
     /// Rule 4.
-    fn make_durable(&self) -> io::Result<()> {
-        let number = self.syncs.load(Ordering::Acquire) + 1;
-        self.marks.insert(SYNCS, &number.to_be_bytes())?;
+    fn sync(&self) -> io::Result<()> {
+        self.marks.insert(NUMBER, &self.number().to_be_bytes())?;
         self.db.flush()?;
         if kept(Rule::RealSync) {
             // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
             self.sync_file().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
         }
         self.unsynced.store(0, Ordering::Release);
-        self.syncs.store(number, Ordering::Release);
-        self.witness.note(number)
+        Ok(())
     }
 
     fn sync_file(&self) -> io::Result<()> {
@@ -236,7 +235,7 @@ impl SledEngine {
     }
 }
 
-impl Drop for SledEngine {
+impl Drop for Database {
     /// Leaves sled nothing to sync, and so nothing that could fail.
     fn drop(&mut self) {
         if let Err(error) = self.db.flush().map_err(io::Error::from).and_then(|_| self.sync_file()) {
@@ -245,16 +244,31 @@ impl Drop for SledEngine {
     }
 }
 
-impl LogEngine for SledEngine {
-    fn write(&self, writes: &[Write]) -> io::Result<()> {
-        self.judged(self.write_all(writes))
+impl Database {
+    /// Takes the batch with this number. It can be read when this returns, and is durable after the next [`Database::make_durable`]; until
+    /// then a part of it may be.
+    ///
+    /// # Errors
+    /// Final: the database can't be used after one.
+    pub fn take(&self, number: u64, writes: &[Write]) -> io::Result<()> {
+        self.judged(self.write_all(writes))?;
+        self.number.store(number, Ordering::Release);
+        Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
-        self.judged(self.make_durable())
+    /// Returns when everything taken before is durable.
+    ///
+    /// # Errors
+    /// Final: what is durable is not known after one, and a second call would not tell.
+    pub fn make_durable(&self) -> io::Result<()> {
+        self.judged(self.sync())
     }
 
-    fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
+    /// See [`LogEngine::read`](super::LogEngine::read).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
         let mut records = Vec::new();
         if indexes.is_empty() {
             return Ok(records);
@@ -279,16 +293,25 @@ impl LogEngine for SledEngine {
         Ok(records)
     }
 
-    fn bounds(&self) -> io::Result<Option<(u64, u64)>> {
+    /// The first and the last index, if there are records.
+    ///
+    /// # Errors
+    /// If the disk can't be read.
+    pub fn bounds(&self) -> io::Result<Option<(u64, u64)>> {
         let (Some((first, _)), Some((last, _))) = (self.log.first()?, self.log.last()?) else { return Ok(None) };
         Ok(Some((parse_key(&first)?.0, parse_key(&last)?.0)))
     }
 
-    fn mark(&self, mark: Mark) -> io::Result<Option<Bytes>> {
+    /// A mark's value.
+    ///
+    /// # Errors
+    /// If the disk can't be read.
+    pub fn mark(&self, mark: Mark) -> io::Result<Option<Bytes>> {
         Ok(self.marks.get(mark.name())?.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn disk_bytes(&self) -> u64 {
+    /// Bytes on disk.
+    pub fn disk_bytes(&self) -> u64 {
         self.db.size_on_disk().unwrap_or(0)
     }
 }

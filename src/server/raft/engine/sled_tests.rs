@@ -2,19 +2,19 @@ use std::{fs::File, path::Path};
 
 use bytes::Bytes;
 
-use super::{CHUNK_BYTES, SledEngine, key, open_patiently};
-use crate::raft::engine::{LogEngine, Mark, Write};
+use super::{CHUNK_BYTES, Database, key, open_patiently};
+use crate::raft::engine::{Mark, Write};
 
 fn record(index: u64, bytes: usize) -> Bytes {
     (0..bytes).map(|at| (at as u64 * 31 + index) as u8).collect::<Vec<u8>>().into()
 }
 
-fn append(engine: &SledEngine, index: u64, bytes: usize) {
-    engine.write(&[Write::Append { index, record: record(index, bytes) }]).unwrap();
+fn append(engine: &Database, index: u64, bytes: usize) {
+    engine.take(1, &[Write::Append { index, record: record(index, bytes) }]).unwrap();
 }
 
-fn open(directory: &Path) -> SledEngine {
-    SledEngine::open(&directory.join("log")).unwrap()
+fn open(directory: &Path) -> Database {
+    Database::open(&directory.join("log")).unwrap()
 }
 
 #[test]
@@ -26,8 +26,8 @@ fn records_of_every_size_come_back() {
         for (bytes, index) in sizes.into_iter().zip(5..) {
             append(&engine, index, bytes);
         }
-        engine.write(&[Write::Mark { mark: Mark::Vote, value: Bytes::from_static(b"vote") }]).unwrap();
-        engine.sync().unwrap();
+        engine.take(1, &[Write::Mark { mark: Mark::Vote, value: Bytes::from_static(b"vote") }]).unwrap();
+        engine.make_durable().unwrap();
     }
     let engine = open(directory.path());
     assert_eq!(engine.bounds().unwrap(), Some((5, 11)));
@@ -50,7 +50,7 @@ fn after_a_failed_sync_the_database_is_never_closed() {
             // A device that can't be synced.
             engine.file = File::open("/dev/null").unwrap();
         }
-        assert_eq!(engine.sync().is_err(), fails);
+        assert_eq!(engine.make_durable().is_err(), fails);
         drop(engine);
         // Whoever holds the database holds its lock; sled's threads let go of it a little after a close.
         assert_eq!(open_patiently(&directory.path().join("log")).is_err(), fails);
@@ -64,9 +64,9 @@ fn truncating_and_removing() {
     for index in 0..50 {
         append(&engine, index, 20_000);
     }
-    engine.write(&[Write::Truncate { from: 40 }, Write::Remove { indexes: 0..10 }]).unwrap();
+    engine.take(1, &[Write::Truncate { from: 40 }, Write::Remove { indexes: 0..10 }]).unwrap();
     assert_eq!(engine.bounds().unwrap(), Some((10, 39)));
-    engine.write(&[Write::Truncate { from: 0 }]).unwrap();
+    engine.take(1, &[Write::Truncate { from: 0 }]).unwrap();
     assert_eq!(engine.bounds().unwrap(), None);
     append(&engine, 100, 1);
     assert_eq!(engine.bounds().unwrap(), Some((100, 100)));
@@ -80,44 +80,11 @@ fn an_incomplete_last_record_is_dropped_when_opened() {
         append(&engine, 1, 100);
         append(&engine, 2, 100_000);
         engine.log.remove(key(2, 6)).unwrap();
-        engine.sync().unwrap();
+        engine.make_durable().unwrap();
     }
     let engine = open(directory.path());
     assert_eq!(engine.bounds().unwrap(), Some((1, 1)));
     assert_eq!(engine.read(0..5, usize::MAX).unwrap(), vec![(1, record(1, 100))]);
-}
-
-#[test]
-fn damage_of_what_was_durable_is_no_torn_tail() {
-    let directory = tempfile::tempdir().unwrap();
-    {
-        let engine = open(directory.path());
-        for index in 1..=9 {
-            let record = Bytes::from(format!("a record that is easily found: {index}"));
-            engine.write(&[Write::Append { index, record }]).unwrap();
-            engine.sync().unwrap();
-        }
-        // What is left of the process after a crash: the destructor would sync once more.
-        for file in ["log/db", "log/conf", "log.synced"] {
-            let copy = directory.path().join("copy").join(file);
-            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
-            std::fs::copy(directory.path().join(file), copy).unwrap();
-        }
-        std::fs::create_dir_all(directory.path().join("copy/log/blobs")).unwrap();
-    }
-    let copy = directory.path().join("copy");
-    let mut bytes = std::fs::read(copy.join("log/db")).unwrap();
-    let words = b"easily found: 5";
-    let places: Vec<_> = (0..bytes.len() - words.len()).filter(|at| bytes[*at..].starts_with(words)).collect();
-    assert!(!places.is_empty());
-    for place in places {
-        bytes[place] ^= 1;
-    }
-    std::fs::write(copy.join("log/db"), bytes).unwrap();
-    for _ in 0..2 {
-        let error = SledEngine::open(&copy.join("log")).err().unwrap();
-        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
-    }
 }
 
 #[test]
@@ -131,7 +98,7 @@ fn a_half_written_snapshot_of_sled_does_no_harm() {
     std::fs::create_dir(directory.path().join("other.new")).unwrap();
     std::fs::write(directory.path().join("other.new/conf"), b"half").unwrap();
     assert_eq!(open(directory.path()).bounds().unwrap(), Some((1, 1)));
-    assert_eq!(SledEngine::open(&directory.path().join("other")).unwrap().bounds().unwrap(), None);
+    assert_eq!(Database::open(&directory.path().join("other")).unwrap().bounds().unwrap(), None);
 }
 
 #[test]
@@ -139,7 +106,7 @@ fn a_batch_beyond_two_segments_is_synced_on_the_way() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(directory.path());
     let batch: Vec<_> = (0..20).map(|index| Write::Append { index, record: record(index, 2 << 20) }).collect();
-    engine.write(&batch).unwrap();
+    engine.take(1, &batch).unwrap();
     let unsynced = engine.unsynced.load(std::sync::atomic::Ordering::Relaxed);
     assert!(unsynced <= super::UNSYNCED_BYTES_MAX, "{unsynced} bytes are not synced");
     assert_eq!(engine.read(19..20, 1).unwrap(), vec![(19, record(19, 2 << 20))]);

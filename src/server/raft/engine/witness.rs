@@ -1,11 +1,11 @@
-//! A witness beside the database, which tells a torn tail from damage.
+//! A witness beside the log, which tells a torn end from damage.
 //!
-//! sled takes the first broken record of its log for the end of what was written: after a power cut it usually is. But a record that
-//! was durable and rots later looks the same, and everything after it would be gone without a word. So each sync has a
-//! number, which is written in the database with what it makes durable, and here afterwards. A database whose number is below the one here
+//! sled takes the first broken record of its log for the end of what was written, and the tail the first broken frame: after a power cut it
+//! usually is. But what was durable and rots later looks the same, and everything after it would be gone without a word. So each batch has a
+//! number, which is written with what makes it durable, and here afterwards. A log whose last number is below the one here
 //! lacks something that was durable: it is damaged.
 //!
-//! The file itself is never synced. After a power cut it may be older than the database, and finds less; it is never newer.
+//! The file itself is never synced. After a power cut it may be older than the log, and finds less; it is never newer.
 
 use std::{
     fs::File,
@@ -17,14 +17,14 @@ use std::{
 /// The number, and its checksum.
 const BYTES: usize = 12;
 
-/// The file with the number of the last sync.
+/// The file with the number of the last durable batch.
 pub struct Witness {
     file: File,
     path: PathBuf,
 }
 
 impl Witness {
-    /// Opens the witness of the database in this directory, or makes it: a file beside it.
+    /// Opens the witness of the log in this directory, or makes it: a file beside it.
     ///
     /// # Errors
     /// If the file can't be opened.
@@ -36,16 +36,16 @@ impl Witness {
         Ok(Self { file, path })
     }
 
-    /// Holds the database's number against this one.
+    /// Holds the log's number against this one.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] if the database's is smaller.
-    pub fn check(&self, database: u64) -> io::Result<()> {
+    /// [`io::ErrorKind::InvalidData`] if the log's is smaller.
+    pub fn check(&self, log: u64) -> io::Result<()> {
         match self.read()? {
-            Some(number) if number > database => Err(io::Error::new(
+            Some(number) if number > log => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!(
-                    "the log ends with sync {database}, and {} says that sync {number} was durable: a record in between is \
+                    "the log ends with batch {log}, and {} says that batch {number} was durable: a record in between is \
                      damaged, and what follows it can't be read",
                     self.path.display()
                 ),
@@ -54,7 +54,7 @@ impl Witness {
         }
     }
 
-    /// Notes that this sync is durable.
+    /// Notes that this batch is durable.
     ///
     /// # Errors
     /// If the file can't be written.

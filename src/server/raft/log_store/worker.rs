@@ -120,6 +120,7 @@ impl Worker {
         let result = self.write(&batch.writes, !batch.waiters.is_empty());
         self.stall.ended();
         self.finish(batch, &result);
+        self.settle();
     }
 
     /// As in reality, but the sync takes simulated time, in which the power may go.
@@ -151,6 +152,7 @@ impl Worker {
         }
         self.stall.ended();
         self.finish(batch, &result);
+        self.settle();
     }
 
     fn begin(&mut self, jobs: Vec<Job>) -> Batch {
@@ -240,6 +242,19 @@ impl Worker {
         result
     }
 
+    /// What nobody waits for.
+    fn settle(&self) {
+        if self.failure.message().is_some() {
+            return;
+        }
+        self.stall.begun();
+        let settled = self.engine.settle();
+        self.stall.ended();
+        if let Err(error) = settled {
+            self.failure.set_by_disk("the log can't be written", &error);
+        }
+    }
+
     fn remove_some(&mut self) {
         if self.removing.is_empty() {
             return;
@@ -247,9 +262,9 @@ impl Worker {
         let end = self.removing.end.min(self.removing.start.saturating_add(REMOVALS_PER_ROUND));
         let indexes = self.removing.start..end;
         self.removing.start = end;
-        // An error is kept in the failure, which ends the node.
+        // An error is kept in the failure, which ends the node. A real engine removes nothing before it is told to sync.
         self.stall.begun();
-        let _ = self.write(&[Write::Remove { indexes }], false);
+        let _ = self.write(&[Write::Remove { indexes }], cfg!(not(madsim)));
         self.stall.ended();
     }
 }
