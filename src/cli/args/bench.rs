@@ -61,6 +61,11 @@ pub enum Workload {
     Elect,
     /// Watch all keys, which one writer more writes; what counts is each event, from its write's begin until it is seen.
     Watch,
+    /// Hold a session, and ask for its renewal; members gather renewals for up to half a second.
+    Renew,
+    /// Hold a session that is renewed by itself, as in applications, every third of ten seconds; what counts, each second, is how long ago the
+    /// last renewal was sent that was acknowledged.
+    Hold,
 }
 
 impl Workload {
