@@ -14,7 +14,7 @@ use std::{
 use anyhow::Result;
 use ringfence_client::{Client, SessionOptions, WatchItem, WatchOptions};
 use ringfence_cluster::{
-    Cluster,
+    Builder, Cluster,
     times::{ms, spread},
 };
 use tokio::task::JoinSet;
@@ -79,10 +79,11 @@ impl Board {
 async fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let named = |name: &str| words.iter().any(|word| word == name);
-    let (json, planned) = (named("--json"), named("--stop"));
+    let (json, planned, tight) = (named("--json"), named("--stop"), named("--tight"));
     let times = words.iter().find_map(|word| word.parse().ok()).unwrap_or(TIMES);
 
-    let cluster = Cluster::builder().name("failover").start().await?;
+    let cluster = if tight { tightened(Cluster::builder()) } else { Cluster::builder() };
+    let cluster = cluster.name("failover").start().await?;
     let board = Board::default();
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
@@ -119,6 +120,11 @@ async fn main() -> Result<()> {
     }
     cluster.stop().await?;
     Ok(())
+}
+
+/// Whoever leads and is silent is given up after a tenth of a second to a fifth.
+fn tightened(builder: Builder) -> Builder {
+    builder.setting("heartbeat_ms", 20).setting("election_timeout_ms_min", 100).setting("election_timeout_ms_max", 200)
 }
 
 async fn write(client: Client, number: usize, board: Board) {
