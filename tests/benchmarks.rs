@@ -46,6 +46,8 @@ async fn more_keys_than_one_call_may_delete_are_deleted() {
     let last = cli.objects(&["bench", "get", "--keys", "10100", "--duration", "1s"]).await.pop().unwrap();
     assert_eq!(last["errors"], 0, "{last}");
     assert_eq!(cli.objects(&["kv", "list", "--count"]).await[0]["count"], 0);
+    cli.objects(&arguments("get", &["--keep"])).await;
+    assert_eq!(cli.objects(&["kv", "list", "--count"]).await[0]["count"], 20);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 import math
 from html import escape
+from statistics import median
 
 COLOURS = """\
   --ground: #ffffff; --ink: #1f2328; --muted: #59636e; --line: #d1d9e0;
@@ -25,6 +26,7 @@ RULES = """\
 .chart .curve.ringfence, .chart .curve.etcd, .chart .curve.zookeeper { fill: none; }
 .chart .curve.etcd { stroke-dasharray: 7 3; }
 .chart .curve.zookeeper { stroke-dasharray: 2 3; }
+.chart .middle { stroke-width: 2.5; }
 .chart .bad { stroke: var(--bad); stroke-width: 2; fill: none; }"""
 STYLE = f":root {{\n{COLOURS}\n}}\n@media (prefers-color-scheme: dark) {{ :root {{\n{COLOURS_DARK}\n}} }}\n{RULES}"
 
@@ -113,6 +115,30 @@ def bars(name, title, note, groups, systems, unit=""):
 
 def show(value):
     return "no result" if value is None else number(value)
+
+
+def marks(name, title, note, rows, row_height=34):
+    """A row of marks for each label; `rows` maps it to a system and its figures. From the left edge, which is nought."""
+    most = max(max(values) for _, values in rows.values())
+    said = "; ".join(f"{label}: middle {number(median(values))}, most {number(max(values))}" for label, (_, values) in rows.items())
+    bottom = 64 + row_height * len(rows)
+    chart = Chart(name, title, f"{note} {said}.", LABELS + BARS + 190, bottom + 34)
+    chart.text(16, 24, title, kind="heading")
+    chart.text(16, 44, note, kind="muted")
+    ticks = steps(most)
+    across = scale(0, ticks[-1], LABELS, LABELS + BARS, False)
+    for tick in ticks:
+        chart.line(across(tick), 58, across(tick), bottom)
+        chart.text(across(tick), bottom + 20, number(tick), anchor="middle", kind="muted")
+    for row, (label, (system, values)) in enumerate(rows.items()):
+        y = 64 + row_height * (row + 0.5)
+        chart.text(LABELS - 12, y + 4, label, anchor="end")
+        for value in values:
+            chart.mark(across(value), y, system, f"{number(value)}")
+        middle = across(median(values))
+        chart.line(middle, y - 13, middle, y + 13, kind=f"middle {system}")
+        chart.text(LABELS + BARS + 12, y + 4, f"p50 {number(median(values))}, most {number(max(values))}", kind="muted")
+    return chart
 
 
 LEFT, RIGHT, TOP, BOTTOM = 62, 24, 74, 52

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from .measuring import Failed, kept, run
 from .rounds import CLIENTS, NODES, told
 from .systems import SYSTEMS
+from .systems.common import NotReady
 
 SECONDS = 5
 # Sessions renew themselves every third of ten seconds: three turns of all of them.
@@ -27,12 +28,14 @@ class Curve:
     workloads: list
     systems: tuple = ("ringfence", "etcd")
     others: dict = field(default_factory=dict)
+    # At the end a node is killed, and it is measured how long it takes until it serves again.
+    restarts: bool = False
 
 
 EVERYBODY = ("ringfence", "etcd", "zookeeper")
 CURVES = {
     "clients": Curve("More clients", "clients", "clients", [1, 4, 16, 64, 256, 1024], ["put", "get"], EVERYBODY),
-    "keys": Curve("More keys", "keys", "keys", [1000, 10_000, 100_000, 1_000_000], ["mixed"]),
+    "keys": Curve("More keys", "keys", "keys", [1000, 10_000, 100_000, 1_000_000], ["mixed"], others={"keep": True}, restarts=True),
     "sessions": Curve("More sessions", "sessions", "clients", [10, 100, 1000, 10_000, 100_000], ["hold"], others={"seconds": HOLD_SECONDS}),
     "watchers": Curve("More watchers", "watchers", "clients", [1, 10, 100, 1000, 10_000], ["watch"]),
     "values": Curve("Larger values", "bytes of a value", "value_bytes", [16, 256, 1024, 4096, 16_384, 65_536], ["put", "get"], EVERYBODY),
@@ -74,6 +77,11 @@ def point(system, workload, curve, size):
         result = run(system, workload, **given)
     except Failed as failed:
         result = {"failed": str(failed)}
+    if curve.restarts and "failed" not in result:
+        try:
+            result["restart_s"] = system.restart_one()
+        except NotReady as failed:
+            print(f"{curve.title}, {size}: {failed}", file=sys.stderr)
     print(f"{curve.title}, {size}: {system.name} {workload}: {told(result)}", file=sys.stderr)
     return result
 

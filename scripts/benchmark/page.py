@@ -5,7 +5,7 @@ from html import escape
 from . import words
 from .charts import STYLE
 from .curves import STEADY
-from .pictures import of_curve, of_workloads
+from .pictures import of_curve, of_failover, of_workloads
 
 LAYOUT = """\
 body { background: var(--ground); color: var(--ink); font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; margin: 0 auto; max-width: 62rem; padding: 1.5rem; }
@@ -52,6 +52,9 @@ def sections(results):
         yield f"<h3>Where a peer is better</h3>\n<ul>{''.join(f'<li>{escape(one)}</li>' for one in losses)}</ul>\n" if losses else ""
         yield "".join(chart.svg(alone=False) for chart in of_workloads(results))
         yield table(words.WORKLOAD_HEAD, words.workload_rows(results))
+    waits = of_failover(results)
+    if waits:
+        yield "<h2>When the leader is killed</h2>\n" + "".join(chart.svg(alone=False) for chart in waits)
     if results["curves"]:
         yield "<h2>Curves</h2>\n"
     for name, curve in results["curves"].items():

@@ -1,6 +1,6 @@
 """Which charts are made of what was measured."""
 
-from .charts import bars, lines
+from .charts import bars, lines, marks
 from .curves import STEADY
 from .systems import TITLES
 
@@ -13,8 +13,9 @@ BARS = [
 ]  # fmt: skip
 OPS, P99 = ("ops", "operations a second", "ops_per_s"), ("p99", "p99 in ms", "p99_ms")
 CORES, MEMORY = ("cores", "servers' processor cores", "cpu_cores"), ("memory", "servers' memory in MiB", "resident_mib")
+RESTART = ("restart", "seconds until a killed node serves again", "restart_s")
 # What is shown of a curve; of all others operations and p99.
-FIGURES = {"keys": [OPS, P99, MEMORY], "sessions": [CORES, MEMORY]}
+FIGURES = {"keys": [OPS, P99, MEMORY, RESTART], "sessions": [CORES, MEMORY]}
 
 
 def of_workloads(results):
@@ -37,6 +38,26 @@ def of_curve(name, curve):
             if series:
                 found.append(lines(f"{name}-{workload}-{short}", f"{workload}: {words}", curve["axis"], series, TITLES))
     return found
+
+
+WAITS = [("write_ms", "a write"), ("grant_ms", "a lock granted"), ("event_ms", "a change seen")]
+
+
+def of_failover(results):
+    """A row for each system and its settings; a mark for each time that the leader was killed."""
+    found = []
+    for key, what in WAITS:
+        rows = {label(one): (one.split(",")[0], [time[key] for time in times]) for one, times in results.get("failover", {}).items()}
+        if rows:
+            title = f"Leader killed: longest time without {what}, ms"
+            found.append(marks(f"failover-{key.partition('_')[0]}", title, "Less is better. A mark for each time; the upright line is their middle.", rows))
+    return found
+
+
+def label(one):
+    """`etcd, tight` as it is shown."""
+    system, _, settings = one.partition(", ")
+    return f"{TITLES[system]}, {settings}"
 
 
 def of_steady(curve):

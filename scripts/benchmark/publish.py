@@ -5,7 +5,7 @@ from pathlib import Path
 
 from . import words
 from .curves import STEADY
-from .pictures import of_curve, of_workloads
+from .pictures import of_curve, of_failover, of_workloads
 
 DOCUMENT = Path("docs/benchmarks.md")
 PICTURES = Path("docs/benchmarks")
@@ -33,6 +33,10 @@ def parts(results):
         for chart in of_workloads(results):
             yield picture(chart)
         yield table(words.WORKLOAD_HEAD, words.workload_rows(results))
+    waits = of_failover(results)
+    if waits:
+        yield "## When the leader is killed"
+        yield "\n".join(picture(chart) for chart in waits)
     if results["curves"]:
         yield "## Curves"
     for name, curve in results["curves"].items():

@@ -1,5 +1,6 @@
 """What was measured, as it is kept in a file, and the machine it was measured on."""
 
+import contextlib
 import json
 import os
 import platform
@@ -40,15 +41,29 @@ def commit():
 
 def joined(files):
     """Several files as one: what a later one measured counts instead of what an earlier one did."""
-    everything = {"workloads": {}, "rounds": {}, "curves": {}, "versions": {}}
+    everything = {"workloads": {}, "rounds": {}, "curves": {}, "versions": {}, "failover": {}}
     for file in files:
-        one = json.loads(Path(file).read_text())
-        for part in ["workloads", "rounds", "curves", "versions"]:
+        one = read(file)
+        for part in ["workloads", "rounds", "curves", "versions", "failover"]:
             everything[part] |= one.get(part, {})
         for part in ["machine", "settings"]:
             if one.get(part):
                 everything[part] = one[part]
     return everything
+
+
+def read(file):
+    """What this program has saved; or the lines of `scripts/failover --json`, of whatever systems and settings."""
+    text = Path(file).read_text()
+    with contextlib.suppress(json.JSONDecodeError):
+        whole = json.loads(text)
+        if "curves" in whole:
+            return whole
+    failover = {}
+    for line in text.splitlines():
+        one = json.loads(line)
+        failover.setdefault(f"{one['system']}, {one['settings']}", []).append(one)
+    return {"failover": failover}
 
 
 def save(results, file):

@@ -1,5 +1,7 @@
 """What is wanted, and whether it is met. Ratios are of our figure to that of etcd in the same run."""
 
+from statistics import median
+
 from .rounds import CLIENTS, SAME_WORK_RATE
 
 PEER = "etcd"
@@ -32,7 +34,9 @@ def judge(results):
         ratio(workloads, "put", "cpu_us_per_op", "servers' processor time for a put", at_most=1 / 8),
         ratio(workloads, f"put, {SAME_WORK_RATE}/s", "resident_mib", "memory after the same work", at_most=1 / 5),
         million_keys(curves),
+        restart(curves),
         sessions(curves),
+        failover(results),
     ]
     return rows
 
@@ -93,6 +97,20 @@ def million_keys(curves):
         return Row(what, target)
     measured = pair[0]["resident_mib"] / pair[1]["resident_mib"]
     return Row(what, target, f"{measured:.2f}×", measured <= 1 / 2)
+
+
+def restart(curves):
+    figure = (point(curves, "keys", "ringfence", 1_000_000) or {}).get("mixed", {}).get("restart_s")
+    what, target = "restart with 1 000 000 keys, until it serves", "≤ 3 s"
+    return Row(what, target) if figure is None else Row(what, target, f"{figure:.1f} s", figure <= 3)
+
+
+def failover(results):
+    what, target = "leader killed, default settings, longest without a write", "median ≤ 0.3 s"
+    waits = [one["write_ms"] for one in results.get("failover", {}).get("ringfence, default", [])]
+    if not waits:
+        return Row(what, target)
+    return Row(what, target, f"{median(waits) / 1000:.2f} s of {len(waits)}", median(waits) <= 300)
 
 
 def sessions(curves):

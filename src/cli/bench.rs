@@ -72,7 +72,7 @@ pub async fn run(context: &Context, args: BenchArgs) -> Done {
         Workload::Watch => watching::run(&plan, &context.another_client()?, client, &field, show).await?,
     };
     context.output.progress_line("");
-    let cleared = keys::clear(context, &field).await;
+    let cleared = if args.keep { Ok(()) } else { keys::clear(context, &field).await };
     context.output.either(|| object(args.workload, &report), || lines(args.workload, &report))?;
     cleared?;
     Ok(exit::DONE)

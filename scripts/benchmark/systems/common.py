@@ -33,7 +33,15 @@ def until(what, ready):
     while not ready():
         if time.monotonic() > deadline:
             raise NotReady(f"{what} isn't ready after {READY_WITHIN_S} s; its logs are below {HOME}")
-        time.sleep(0.2)
+        time.sleep(0.05)
+
+
+def gone(pid):
+    """A process has ended; its parent may not have looked yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def end_in_order():

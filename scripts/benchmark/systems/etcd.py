@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 import urllib.request
 
 from .common import Processes, free_ports, until
@@ -38,6 +39,15 @@ class Etcd:
         self.pids = self.processes.pids()
         self.endpoints = ",".join(f"127.0.0.1:{port}" for port in clients)
         until("etcd", lambda: all(healthy(port) for port in clients))
+
+    def restart_one(self):
+        """Kills a node, and gives the seconds until it serves again."""
+        self.processes.kill("n0")
+        begun = time.monotonic()
+        self.processes.begin("n0", None)
+        until("etcd", lambda: self.serves("n0"))
+        self.pids = self.processes.pids()
+        return time.monotonic() - begun
 
     def leader(self):
         """The node that leads, if one says so."""

@@ -3,8 +3,9 @@
 import json
 import os
 import subprocess
+import time
 
-from .common import HOME
+from .common import HOME, NotReady, gone, until
 
 
 class Ringfence:
@@ -22,11 +23,29 @@ class Ringfence:
         self.stop()
         up = [*self.tool, "up", "--nodes", str(nodes), "--free-ports"]
         subprocess.run(up, check=True, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.look()
+
+    def look(self):
+        """Learns where the nodes are."""
         status = [*self.tool, "status", "--json"]
         lines = subprocess.run(status, check=True, env=self.environment, capture_output=True, text=True).stdout
         nodes = [json.loads(line) for line in lines.splitlines()]
         self.pids = [node["pid"] for node in nodes]
         self.endpoints = ",".join(node["client_address"] for node in nodes)
+
+    def restart_one(self):
+        """Kills a node, and gives the seconds until it serves again."""
+        quiet = {"env": self.environment, "capture_output": True, "text": True}
+        subprocess.run([*self.tool, "kill", "1"], check=True, **quiet)
+        # Its memory is given back first, which takes a while if that is much, and its ports are held meanwhile.
+        until("the end of node 1 of Ringfence", lambda: gone(self.pids[0]))
+        begun = time.monotonic()
+        done = subprocess.run([*self.tool, "restart", "1"], **quiet)
+        took = time.monotonic() - begun
+        if done.returncode != 0:
+            raise NotReady(f"node 1 of Ringfence: {done.stderr.strip()}")
+        self.look()
+        return took
 
     def stop(self):
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -63,8 +63,10 @@ pub async fn run(plan: &Plan, workload: Workload, field: &Field, show: impl FnMu
         Workload::Renew | Workload::Hold => leases::run(plan, workload, field, show).await?,
         Workload::Semaphore => bail!("etcd has no semaphore"),
     };
-    let prefix = Some(DeleteOptions::new().with_prefix());
-    field.client(0).delete(PREFIX, prefix).await?;
+    if !load.keep {
+        let prefix = Some(DeleteOptions::new().with_prefix());
+        field.client(0).delete(PREFIX, prefix).await?;
+    }
     Ok(report)
 }
 

@@ -34,6 +34,9 @@ struct Arguments {
     keys: u32,
     #[arg(long, default_value_t = workload::VALUE_BYTES, value_parser = clap::value_parser!(u32).range(16..))]
     value_size: u32,
+    /// Leave what was written.
+    #[arg(long)]
+    keep: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -80,6 +83,8 @@ pub(crate) struct Load {
     pub keys: u64,
     pub value: Vec<u8>,
     pub clients: usize,
+    /// What was written isn't deleted at the end.
+    pub keep: bool,
 }
 
 impl Load {
@@ -94,7 +99,12 @@ async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let clients = arguments.clients as usize;
     let plan = Plan { clients, lasts: arguments.duration, warmup: arguments.warmup, rate: arguments.rate };
-    let load = Load { keys: arguments.keys.max(1).into(), value: vec![b'v'; arguments.value_size as usize], clients };
+    let load = Load {
+        keys: arguments.keys.max(1).into(),
+        value: vec![b'v'; arguments.value_size as usize],
+        clients,
+        keep: arguments.keep,
+    };
     let connections = arguments.clients.min(workload::CONNECTIONS_MAX) as usize;
     let report = match arguments.system {
         System::Etcd => {

@@ -115,7 +115,9 @@ pub async fn run(plan: &Plan, workload: Workload, field: &Field, show: impl FnMu
         Workload::Watch => watching::run(plan, field, show).await?,
         Workload::Renew | Workload::Hold => bail!("ZooKeeper's client renews its sessions by itself"),
     };
-    field.clear().await?;
+    if !load.keep {
+        field.clear().await?;
+    }
     Ok(report)
 }
 

@@ -35,6 +35,9 @@ pub struct BenchArgs {
     /// Bytes of each value.
     #[arg(long, value_name = "BYTES", default_value_t = workload::VALUE_BYTES, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
     pub value_size: u32,
+    /// Leave the keys that were written, instead of deleting them at the end.
+    #[arg(long)]
+    pub keep: bool,
     /// Everything that is written begins with this, and is deleted at the end.
     #[arg(long, value_name = "PREFIX", default_value = workload::PREFIX)]
     pub prefix: String,
