@@ -58,7 +58,9 @@ def measure(given):
             found["curves"][name] = curves.measure(name, given.names, given.programs, given.versus, given.minutes)
             results.save(found, given.json)
     else:
-        found["rounds"] = rounds.measure(given.names, given.cases, given.rounds, given.seconds, given.programs, given.versus)
+        of_rounds = rounds.measure(given.names, given.cases, given.rounds, given.seconds, given.programs, given.versus)
+        found["rounds"], sync_ms = of_rounds
+        found["machine"] = results.machine(sync_ms)
         found["workloads"] = rounds.medians(found["rounds"])
         results.save(found, given.json)
 

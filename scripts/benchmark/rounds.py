@@ -4,7 +4,7 @@ import statistics
 import sys
 from dataclasses import dataclass
 
-from .measuring import Failed, run
+from .measuring import Failed, disk_sync_ms, run
 from .systems import SYSTEMS, WORKLOADS
 
 NODES = 3
@@ -41,10 +41,12 @@ USUAL = [f"put@{SAME_WORK_RATE}", *[workload for workload in WORKLOADS if worklo
 
 
 def measure(names, cases, rounds, seconds, programs, versus):
-    """For each case, as text, the results of each system's rounds. A case that a system doesn't know is left out."""
-    results = {str(case): {} for case in cases}
+    """For each case, as text, the results of each system's rounds; and what a sync of the disk takes, looked at before each turn, since that
+    swings too. A case that a system doesn't know is left out."""
+    results, syncs = {str(case): {} for case in cases}, []
     for turn in range(rounds):
         for name in names:
+            syncs.append(disk_sync_ms())
             system = SYSTEMS[name](programs, versus)
             try:
                 system.start(NODES)
@@ -55,7 +57,7 @@ def measure(names, cases, rounds, seconds, programs, versus):
                         print(f"round {turn + 1} of {rounds}: {name} {case}: {told(result)}", file=sys.stderr)
             finally:
                 system.stop()
-    return results
+    return results, statistics.median(syncs)
 
 
 def attempt(system, case, seconds):

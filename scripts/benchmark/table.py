@@ -55,5 +55,6 @@ def curves(all_of):
                 for workload, figures in point.items():
                     if workload != "size":
                         told = row(figures) + ("" if "failed" in figures else f"  {figures['cpu_cores']:.2f} cores")
+                        told += f", killed node back in {figures['restart_s']:.2f} s" if "restart_s" in figures else ""
                         lines.append(f"{point['size']:>9} {workload:<10}{TITLES[name]:<11}" + told)
     return "\n".join(lines)

@@ -37,11 +37,12 @@ def until(what, ready):
 
 
 def gone(pid):
-    """A process has ended; its parent may not have looked yet."""
+    """A process has ended with all of its threads, so that its ports are free; its parent may not have looked yet."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
         return True
+    return fields[0] == "Z" and int(fields[17]) <= 1
 
 
 def end_in_order():
