@@ -6,6 +6,12 @@ from .rounds import CLIENTS, SAME_WORK_RATE
 
 PEER = "etcd"
 NOT_MEASURED = "not measured"
+# What nothing here measures.
+ELSEWHERE = [
+    ("snapshot while writing, 1 000 000 keys, longer wait of a write", "≤ 10 ms"),
+    ("leader cut off by a partition, longest without a write", "median ≤ 1 s"),
+    ("100 000 sessions expire together, p99 of others", "< 50 ms"),
+]
 
 
 class Row:
@@ -37,6 +43,8 @@ def judge(results):
         restart(curves),
         sessions(curves),
         failover(results),
+        planned(results),
+        *(Row(what, target) for what, target in ELSEWHERE),
     ]
     return rows
 
@@ -111,6 +119,12 @@ def failover(results):
     if not waits:
         return Row(what, target)
     return Row(what, target, f"{median(waits) / 1000:.2f} s of {len(waits)}", median(waits) <= 300)
+
+
+def planned(results):
+    what, target = "leader asked to stop, longest without a write", "≤ 50 ms"
+    waits = [one["write_ms"] for one in results.get("failover", {}).get("ringfence, asked to stop", [])]
+    return Row(what, target, f"{max(waits):.0f} ms of {len(waits)}", max(waits) <= 50) if waits else Row(what, target)
 
 
 def sessions(curves):
