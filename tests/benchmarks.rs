@@ -3,7 +3,8 @@
 use ringfence_tests::{World, cli::Cli};
 use serde_json::Value;
 
-const WORKLOADS: &[&str] = &["put", "get", "stale-get", "mixed", "lock", "handoff", "semaphore", "elect", "watch"];
+const WORKLOADS: &[&str] =
+    &["put", "get", "stale-get", "mixed", "lock", "handoff", "semaphore", "elect", "watch", "renew", "hold"];
 
 fn arguments<'a>(workload: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let usual = ["bench", workload, "--clients", "3", "--keys", "20", "--duration", "1s", "--warmup", "100ms"];
@@ -36,6 +37,28 @@ async fn at_a_rate_as_many_are_done_as_were_asked_for() {
     for wrong in ["0", "-1", "nan", "fast"] {
         cli.fails(2, &["bench", "put", &format!("--rate={wrong}")]).await;
     }
+}
+
+#[tokio::test]
+async fn more_keys_than_one_call_may_delete_are_deleted() {
+    let world = World::start(1).await;
+    let cli = Cli::of(&world);
+    let last = cli.objects(&["bench", "get", "--keys", "10100", "--duration", "1s"]).await.pop().unwrap();
+    assert_eq!(last["errors"], 0, "{last}");
+    assert_eq!(cli.objects(&["kv", "list", "--count"]).await[0]["count"], 0);
+    cli.objects(&arguments("get", &["--keep"])).await;
+    assert_eq!(cli.objects(&["kv", "list", "--count"]).await[0]["count"], 20);
+}
+
+#[tokio::test]
+async fn more_sessions_than_connections_are_held_and_looked_at_each_second() {
+    let world = World::start(1).await;
+    let cli = Cli::of(&world);
+    let more = ["--clients", "200", "--connections", "2", "--duration", "2s", "--warmup", "1s"];
+    let last = cli.objects(&[&["bench", "hold"], &more[..]].concat()).await.pop().unwrap();
+    let looks = last["ops"].as_u64().unwrap();
+    assert!((300..=500).contains(&looks) && last["errors"] == 0, "{last}");
+    assert!(last["max_ms"].as_f64().unwrap() < 9_900.0, "{last}");
 }
 
 #[tokio::test]

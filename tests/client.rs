@@ -152,6 +152,32 @@ async fn a_session_binds_keys_and_writes_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_renewed_when_that_is_asked_for() {
+    let world = World::start(3).await;
+    let client = world.client().await;
+    let open = async |ttl| client.open_session(SessionOptions::new().ttl(ttl)).await.unwrap();
+    let (session, other) = (open(Duration::from_secs(60)).await, open(Duration::from_secs(30)).await);
+    // Much longer than members gather renewals.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let before = (session.remaining(), other.remaining());
+    let renewed = tokio::join!(session.renew(), session.renew(), other.renew());
+    assert_eq!(renewed, (Ok(()), Ok(()), Ok(())));
+    assert!(session.remaining() > before.0 && other.remaining() > before.1, "{before:?} {session:?} {other:?}");
+
+    // It goes on elsewhere when the leader is gone.
+    world.node(world.leader().await).kill().await.unwrap();
+    within("a renewal at another leader", session.renew()).await.unwrap();
+    assert!(session.is_valid());
+
+    client.sessions().close(session.id()).await.unwrap();
+    let lost = Err(Error::SessionLost { session: session.id() });
+    assert_eq!(within("the renewal to be refused", session.renew()).await, lost);
+    assert_eq!(session.renew().await, lost);
+    other.close().await.unwrap();
+    assert!(other.renew().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leadership_goes_over_when_a_candidate_or_a_node_goes() {
     let world = World::start(3).await;
     let client = world.client().await;

@@ -58,7 +58,7 @@ impl Stage {
     }
 }
 
-/// One worker's view of a run. Clones measure the same worker.
+/// A worker's view of a run. Clones measure together.
 #[derive(Clone, Debug)]
 pub struct Meter {
     stage: Arc<Stage>,
@@ -106,6 +106,15 @@ impl Meter {
                 failures.count += 1;
                 failures.first.get_or_insert_with(|| error.to_string());
             }
+        }
+    }
+
+    /// Something took so long that isn't an operation, or isn't over: the age of what was heard last, for example. Counts if it is told
+    /// while it is measured.
+    pub fn lasted(&self, time: Duration) {
+        let now = Instant::now();
+        if now >= self.stage.counts_from && now < self.stage.ends {
+            self.took(time);
         }
     }
 

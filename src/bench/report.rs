@@ -14,7 +14,7 @@ pub struct Progress {
     pub at: Duration,
     /// Operations so far.
     pub done: u64,
-    /// Operations since the last look, a second ago.
+    /// Operations since the last look, a second ago or less.
     pub since_last: u64,
     /// Failures so far.
     pub errors: u64,

@@ -1,7 +1,7 @@
 //! What must be the same on every system that is measured: how much there is of everything, which key is next, and how an event is known
 //! to be that of a write.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -16,8 +16,10 @@ pub const KEYS: u32 = 1000;
 pub const VALUE_BYTES: u32 = 256;
 /// Everything that is written begins with this, if nobody says otherwise.
 pub const PREFIX: &str = "ringfence-bench/";
-/// Keys that are written at the same time before it begins.
-pub const WRITES_AT_ONCE: usize = 64;
+/// Calls that are made at the same time before it begins and after it has ended: keys that are written, sessions that are opened.
+pub const CALLS_AT_ONCE: usize = 256;
+/// Of sessions, and what corresponds to them elsewhere. They are renewed meanwhile, as in an application.
+pub const TTL: Duration = Duration::from_secs(10);
 
 /// So that clients that go through all keys are never at the same one for long: a prime far from powers of two.
 const STRIDE: u64 = 7919;
@@ -30,6 +32,11 @@ const KEPT: u64 = 100_000;
 #[must_use]
 pub fn key(prefix: &str, number: u64, keys: u64) -> String {
     format!("{prefix}keys/{:08}", number % keys)
+}
+
+/// Prefixes of all keys of which each has a thousand keys at most: more than some thousand can't be deleted at once everywhere.
+pub fn thousands(prefix: &str, keys: u64) -> impl Iterator<Item = String> {
+    (0..keys.div_ceil(1000)).map(move |number| format!("{prefix}keys/{number:05}"))
 }
 
 /// What a client does one after another in the mixed workload, and which keys it takes in this and all others: whether it writes, and the
@@ -71,6 +78,8 @@ mod tests {
         assert_ne!(of(0)[0], of(1)[0]);
         assert_eq!(walk(3).take(20).filter(|(writes, _)| *writes).count(), 4);
         assert_eq!(key("p/", 1007, 1000), "p/keys/00000007");
+        assert_eq!(thousands("p/", 1001).collect::<Vec<_>>(), ["p/keys/00000", "p/keys/00001"]);
+        assert!(key("p/", 1000, 1001).starts_with("p/keys/00001"));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 mod claims;
 mod keys;
+mod sessions;
 mod watching;
 
 use ringfence_bench::{Meter, Plan, Progress, Report, drive, workload};
-use ringfence_client::DeleteOptions;
 
 use crate::args::bench::{BenchArgs, Workload};
 use crate::context::{Context, Done};
@@ -68,10 +68,11 @@ pub async fn run(context: &Context, args: BenchArgs) -> Done {
         Workload::Elect => {
             drive(&plan, |number, meter| claims::elect(client(number), field.clone(), meter), show).await
         }
+        Workload::Renew | Workload::Hold => sessions::run(&plan, args.workload, client, show).await?,
         Workload::Watch => watching::run(&plan, &context.another_client()?, client, &field, show).await?,
     };
     context.output.progress_line("");
-    let cleared = context.client.kv().delete_with(DeleteOptions::prefix(format!("{}keys/", field.prefix))).await;
+    let cleared = if args.keep { Ok(()) } else { keys::clear(context, &field).await };
     context.output.either(|| object(args.workload, &report), || lines(args.workload, &report))?;
     cleared?;
     Ok(exit::DONE)

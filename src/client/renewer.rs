@@ -4,13 +4,15 @@
 //! in one message. Each message has a deadline for its answer, since a stream can stall without breaking. If the stream
 //! breaks, or an answer is overdue, the next member is tried at once, and all that was not acknowledged is sent again
 //! with a new count from there.
+//!
+//! Who asks for a renewal makes its session due at once, and is told when a message that was sent after that is acknowledged.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringfence_proto::v1;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -35,12 +37,16 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) enum Tend {
     Begin(Arc<Lease>),
+    /// Now; the sender is used when that is acknowledged, and dropped when the session is over.
+    Renew(SessionId, oneshot::Sender<()>),
     Stop(SessionId),
 }
 
 struct Tended {
     lease: Arc<Lease>,
     due: Instant,
+    /// Who waits for the next renewal that is sent.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// A message that waits for its answer.
@@ -48,6 +54,8 @@ struct Pending {
     sent: Moment,
     answer_by: Instant,
     ids: Vec<SessionId>,
+    /// Who waits for it, and for which session.
+    waiting: Vec<(SessionId, oneshot::Sender<()>)>,
 }
 
 pub(crate) struct Renewer {
@@ -133,6 +141,11 @@ impl Renewer {
                     tended.due = now;
                 }
             }
+            for (id, waiter) in pending.waiting {
+                if let Some(tended) = self.leases.get_mut(&id) {
+                    tended.waiting.push(waiter);
+                }
+            }
         }
     }
 
@@ -140,7 +153,13 @@ impl Renewer {
         match order {
             Tend::Begin(lease) => {
                 let due = Instant::now() + renewal_period(lease.ttl);
-                self.leases.insert(lease.id, Tended { lease, due });
+                self.leases.insert(lease.id, Tended { lease, due, waiting: Vec::new() });
+            }
+            Tend::Renew(id, waiter) => {
+                if let Some(tended) = self.leases.get_mut(&id) {
+                    tended.due = Instant::now();
+                    tended.waiting.push(waiter);
+                }
             }
             Tend::Stop(id) => {
                 self.leases.remove(&id);
@@ -174,13 +193,22 @@ impl Renewer {
             Err(trouble) => return Left::Broken(trouble),
         };
         loop {
+            if self.next_due().is_some_and(|due| due <= Instant::now()) {
+                self.send_due(&sender);
+            }
             let Some(wake) = self.next_wake() else {
                 return Left::Idle;
             };
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(order) => self.obey(order),
+                    Some(order) => {
+                        self.obey(order);
+                        // What was asked for at the same time goes in the same message.
+                        while let Ok(order) = self.orders.try_recv() {
+                            self.obey(order);
+                        }
+                    }
                     None => return Left::Ended,
                 },
                 answer = answers.message() => match answer {
@@ -198,7 +226,6 @@ impl Renewer {
                     if self.pending.values().any(|pending| pending.answer_by <= now) {
                         return Left::Broken(Trouble::member("a renewal was not answered in time"));
                     }
-                    self.send_due(&sender);
                 }
             }
         }
@@ -235,29 +262,33 @@ impl Renewer {
         Some(overdue.map_or(due, |overdue| overdue.min(due)))
     }
 
-    /// Sends what is due, and what is soon. A message that finds no room is sent again when its answer is overdue.
+    /// Sends what is due, and what is soon. What finds no room in the stream stays due.
     fn send_due(&mut self, sender: &mpsc::Sender<v1::SessionRenewRequest>) {
         self.drop_lost();
         let now = Moment::now();
-        let mut due: Vec<(SessionId, Duration)> = Vec::new();
-        for (id, tended) in &mut self.leases {
-            let period = renewal_period(tended.lease.ttl);
-            if tended.due <= now.instant + period / 4 {
-                tended.due = now.instant + period;
-                due.push((*id, tended.lease.ttl));
-            }
-        }
-        for part in due.chunks(SESSIONS_PER_MESSAGE_MAX) {
-            self.messages += 1;
-            let ids: Vec<SessionId> = part.iter().map(|(id, _)| *id).collect();
-            let ttl = part.iter().map(|(_, ttl)| *ttl).min().unwrap_or_default();
-            let answer_time = (ttl / 3).clamp(ANSWER_TIME_MIN, ANSWER_TIME_MAX);
-            let message = v1::SessionRenewRequest { session_ids: ids.clone(), request: self.messages };
-            let pending = Pending { sent: now, answer_by: now.instant + answer_time, ids };
-            self.pending.insert(self.messages, pending);
-            if sender.try_send(message).is_err() {
+        let due: Vec<SessionId> = self
+            .leases
+            .iter()
+            .filter(|(_, tended)| tended.due <= now.instant + renewal_period(tended.lease.ttl) / 4)
+            .map(|(id, _)| *id)
+            .collect();
+        for ids in due.chunks(SESSIONS_PER_MESSAGE_MAX) {
+            let Ok(room) = sender.try_reserve() else {
                 tracing::debug!("the stream of renewals is full");
+                return;
+            };
+            self.messages += 1;
+            let (mut ttl_min, mut waiting) = (Duration::MAX, Vec::new());
+            for id in ids {
+                let Some(tended) = self.leases.get_mut(id) else { continue };
+                let ttl = tended.lease.ttl;
+                tended.due = now.instant + renewal_period(ttl);
+                ttl_min = ttl_min.min(ttl);
+                waiting.extend(tended.waiting.drain(..).map(|waiter| (*id, waiter)));
             }
+            let answer_by = now.instant + (ttl_min / 3).clamp(ANSWER_TIME_MIN, ANSWER_TIME_MAX);
+            room.send(v1::SessionRenewRequest { session_ids: ids.to_vec(), request: self.messages });
+            self.pending.insert(self.messages, Pending { sent: now, answer_by, ids: ids.to_vec(), waiting });
         }
     }
 
@@ -281,6 +312,11 @@ impl Renewer {
             } else {
                 tended.lease.end(Loss::Expired);
                 self.leases.remove(&renewal.session_id);
+            }
+        }
+        for (id, waiter) in pending.waiting {
+            if self.leases.contains_key(&id) {
+                let _ = waiter.send(());
             }
         }
     }

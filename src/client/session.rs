@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringfence_proto::v1;
 use ringfence_proto::v1::session_client::SessionClient;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -147,6 +147,27 @@ impl Session {
     /// [`Session::remaining`] isn't zero.
     pub fn is_valid(&self) -> bool {
         !self.remaining().is_zero()
+    }
+
+    /// Renews it now, and waits until that is acknowledged: [`Session::remaining`] is then nearly a whole TTL. It isn't needed to keep
+    /// the session alive; it is for who wants as much time as there can be before work that takes long, or wants to know that the cluster is
+    /// there. Members gather renewals, for up to a tenth of the shortest TTL of all sessions and half a second at most, so that is what it
+    /// takes at least, and most of what it takes. Tries again until the session is over; there is no other deadline. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error::SessionLost`] if the session is over, or ends before a renewal is acknowledged.
+    pub async fn renew(&self) -> Result<()> {
+        let lost = || Error::SessionLost { session: self.id() };
+        if !self.is_valid() {
+            return Err(lost());
+        }
+        let (done, acknowledged) = oneshot::channel();
+        self.inner.client.tend(Tend::Renew(self.id(), done));
+        tokio::select! {
+            biased;
+            answer = acknowledged => answer.map_err(|_| lost()),
+            _ = self.lost() => Err(lost()),
+        }
     }
 
     /// Waits until the session is over, here at latest when it could be over in the cluster. Cancel safe.

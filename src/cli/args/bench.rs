@@ -35,6 +35,9 @@ pub struct BenchArgs {
     /// Bytes of each value.
     #[arg(long, value_name = "BYTES", default_value_t = workload::VALUE_BYTES, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
     pub value_size: u32,
+    /// Leave the keys that were written, instead of deleting them at the end.
+    #[arg(long)]
+    pub keep: bool,
     /// Everything that is written begins with this, and is deleted at the end.
     #[arg(long, value_name = "PREFIX", default_value = workload::PREFIX)]
     pub prefix: String,
@@ -61,6 +64,11 @@ pub enum Workload {
     Elect,
     /// Watch all keys, which one writer more writes; what counts is each event, from its write's begin until it is seen.
     Watch,
+    /// Hold a session, and ask for its renewal; members gather renewals for up to half a second.
+    Renew,
+    /// Hold a session that is renewed by itself, as in applications, every third of ten seconds; what counts, each second, is how long ago the
+    /// last renewal was sent that was acknowledged.
+    Hold,
 }
 
 impl Workload {

@@ -1,14 +1,10 @@
 //! Workloads on locks and elections.
 
-use std::time::Duration;
-
+use ringfence_bench::workload::TTL;
 use ringfence_client::{Client, Error, LockMode, Session, SessionOptions};
 use tokio::time::Instant;
 
 use super::{Field, Meter, Workload};
-
-/// Of the sessions; they are renewed meanwhile, as in an application.
-const TTL: Duration = Duration::from_secs(10);
 
 /// How locks are taken.
 #[derive(Clone, Copy, PartialEq, Eq)]

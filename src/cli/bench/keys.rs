@@ -1,10 +1,13 @@
 //! Workloads on keys.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use ringfence_bench::workload::{WRITES_AT_ONCE, walk};
-use ringfence_client::{Client, Error, GetOptions};
+use ringfence_bench::workload::{CALLS_AT_ONCE, thousands, walk};
+use ringfence_client::{Client, DeleteOptions, Error, GetOptions};
 
 use super::{Context, Failure, Field, Meter, Workload};
+
+/// Each is of a thousand keys.
+const DELETES_AT_ONCE: usize = 4;
 
 /// Makes sure that there is something to be read.
 pub async fn prepare(context: &Context, field: &Field, workload: Workload) -> Result<(), Failure> {
@@ -17,8 +20,16 @@ pub async fn prepare(context: &Context, field: &Field, workload: Workload) -> Re
         }
         kv.put(field.key(number), &field.value)
     });
-    puts.buffer_unordered(WRITES_AT_ONCE).try_for_each(async |_| Ok::<(), Error>(())).await?;
+    puts.buffer_unordered(CALLS_AT_ONCE).try_for_each(async |_| Ok::<(), Error>(())).await?;
     Ok(())
+}
+
+/// Deletes all that was written. Keys are deleted by the thousand, since one call has a limit.
+pub async fn clear(context: &Context, field: &Field) -> Result<(), Error> {
+    let kv = context.client.kv();
+    let deletes =
+        stream::iter(thousands(&field.prefix, field.keys)).map(|prefix| kv.delete_with(DeleteOptions::prefix(prefix)));
+    deletes.buffer_unordered(DELETES_AT_ONCE).try_for_each(async |_| Ok(())).await
 }
 
 /// Writes.

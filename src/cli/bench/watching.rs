@@ -1,6 +1,7 @@
 //! The fan-out of watches.
 
-use ringfence_bench::workload::Begun;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use ringfence_bench::workload::{Begun, CALLS_AT_ONCE};
 use ringfence_client::{Client, Error, WatchItem, WatchOptions, Watcher};
 use tokio::time::Instant;
 
@@ -14,10 +15,11 @@ pub async fn run(
     field: &Field,
     show: impl FnMut(&Progress),
 ) -> Result<Report, Failure> {
-    let mut watchers = Vec::new();
-    for number in 0..plan.clients {
-        watchers.push(client(number).watch(WatchOptions::prefix(field.name("keys/"))).await?);
-    }
+    let begin = |number| {
+        let client = client(number);
+        async move { client.watch(WatchOptions::prefix(field.name("keys/"))).await }
+    };
+    let watchers: Vec<Watcher> = stream::iter(0..plan.clients).map(begin).buffered(CALLS_AT_ONCE).try_collect().await?;
     let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
     let with_writer = Plan { clients: plan.clients + 1, ..plan.clone() };
     let worker = |_, meter: Meter| {

@@ -1,0 +1,138 @@
+"""What is wanted, and whether it is met. Ratios are of our figure to that of etcd in the same run."""
+
+from statistics import median
+
+from .rounds import CLIENTS, SAME_WORK_RATE
+
+PEER = "etcd"
+NOT_MEASURED = "not measured"
+# What nothing here measures.
+ELSEWHERE = [
+    ("snapshot while writing, 1 000 000 keys, longer wait of a write", "≤ 10 ms"),
+    ("leader cut off by a partition, longest without a write", "median ≤ 1 s"),
+    ("100 000 sessions expire together, p99 of others", "< 50 ms"),
+]
+
+
+class Row:
+    """A line of the table: what is wanted, what was measured, and whether that is enough; `met` is None if it wasn't measured."""
+
+    def __init__(self, what, target, measured=NOT_MEASURED, met=None):
+        self.what, self.target, self.measured, self.met = what, target, measured, met
+
+    def verdict(self):
+        return NOT_MEASURED if self.met is None else "met" if self.met else "NOT met"
+
+
+def judge(results):
+    workloads, curves = results["workloads"], results["curves"]
+    rows = [
+        ratio(workloads, "put", "ops_per_s", "put, operations a second", at_least=8),
+        ratio(workloads, "put", "p99_ms", "put, p99", at_most=1 / 5),
+        *alone(results, "put"),
+        *alone(results, "lock"),
+        ratio(workloads, "lock", "ops_per_s", "lock and release, own locks, pairs a second", at_least=8),
+        ratio(workloads, "handoff", "ops_per_s", "one lock, hand-offs a second", at_least=8),
+        ratio(workloads, "get", "ops_per_s", "linearizable get, a second", at_least=6),
+        ratio(workloads, "stale-get", "ops_per_s", "stale get, a second", at_least=6),
+        ratio(workloads, "watch", "ops_per_s", "watch, events a second", at_least=4),
+        watchers(curves),
+        ratio(workloads, "put", "cpu_us_per_op", "servers' processor time for a put", at_most=1 / 8),
+        ratio(workloads, f"put, {SAME_WORK_RATE}/s", "resident_mib", "memory after the same work", at_most=1 / 5),
+        million_keys(curves),
+        restart(curves),
+        sessions(curves),
+        failover(results),
+        planned(results),
+        *(Row(what, target) for what, target in ELSEWHERE),
+    ]
+    return rows
+
+
+def figures(workloads, case):
+    """Ours and the peer's, or None."""
+    systems = workloads.get(case, {})
+    pair = systems.get("ringfence"), systems.get(PEER)
+    return pair if all(one and "failed" not in one for one in pair) else None
+
+
+def ratio(workloads, case, figure, what, at_least=None, at_most=None):
+    clients = f", {CLIENTS} clients" if case in ("put", "lock", "handoff", "get", "stale-get", "watch") else ""
+    target = f"≥ {at_least}×" if at_least else f"≤ {fraction(at_most)}"
+    pair = figures(workloads, case)
+    if not pair or not pair[1][figure]:
+        return Row(what + clients, target)
+    measured = pair[0][figure] / pair[1][figure]
+    met = measured >= at_least if at_least else measured <= at_most
+    return Row(what + clients, target, f"{measured:.2f}×", met)
+
+
+def alone(results, workload):
+    """One client: half of what the peer takes, and no more than three syncs."""
+    case = f"{workload}, 1 client"
+    yield ratio(results["workloads"], case, "p50_ms", f"{case}, p50", at_most=1 / 2)
+    ours, sync = results["workloads"].get(case, {}).get("ringfence"), results.get("machine", {}).get("sync_ms")
+    what, target = f"{case}, p50 against a sync of the disk", "≤ 3×"
+    if ours and sync and "failed" not in ours:
+        yield Row(what, target, f"{ours['p50_ms'] / sync:.1f}×", ours["p50_ms"] <= 3 * sync)
+    else:
+        yield Row(what, target)
+
+
+def fraction(number):
+    return f"1/{round(1 / number)}"
+
+
+def point(curves, name, system, size):
+    points = curves.get(name, {}).get("systems", {}).get(system, [])
+    return next((one for one in points if one["size"] == size), None)
+
+
+def watchers(curves):
+    one = point(curves, "watchers", "ringfence", 10_000)
+    what, target = "10 000 watchers", "served"
+    if not one:
+        return Row(what, target)
+    figure = one.get("watch", {})
+    served = "failed" not in figure and figure["errors"] == 0 and figure["ops"] > 0
+    return Row(what, target, f"{figure['ops_per_s']:.0f} events a second" if served else "not served", served)
+
+
+def million_keys(curves):
+    what, target = "memory with 1 000 000 keys of 256 B", "≤ 1/2"
+    pair = [(point(curves, "keys", system, 1_000_000) or {}).get("mixed", {}) for system in ("ringfence", PEER)]
+    if not all("resident_mib" in one for one in pair):
+        return Row(what, target)
+    measured = pair[0]["resident_mib"] / pair[1]["resident_mib"]
+    return Row(what, target, f"{measured:.2f}×", measured <= 1 / 2)
+
+
+def restart(curves):
+    figure = (point(curves, "keys", "ringfence", 1_000_000) or {}).get("mixed", {}).get("restart_s")
+    what, target = "restart with 1 000 000 keys, until it serves", "≤ 3 s"
+    return Row(what, target) if figure is None else Row(what, target, f"{figure:.1f} s", figure <= 3)
+
+
+def failover(results):
+    what, target = "leader killed, default settings, longest without a write", "median ≤ 0.3 s"
+    waits = [one["write_ms"] for one in results.get("failover", {}).get("ringfence, default", [])]
+    if not waits:
+        return Row(what, target)
+    return Row(what, target, f"{median(waits) / 1000:.2f} s of {len(waits)}", median(waits) <= 300)
+
+
+def planned(results):
+    what, target = "leader asked to stop, longest without a write", "≤ 50 ms"
+    waits = [one["write_ms"] for one in results.get("failover", {}).get("ringfence, asked to stop", [])]
+    return Row(what, target, f"{max(waits):.0f} ms of {len(waits)}", max(waits) <= 50) if waits else Row(what, target)
+
+
+def sessions(curves):
+    what, target = "100 000 sessions of 10 s kept, cores of the whole cluster", "< 1, none lost"
+    figure = (point(curves, "sessions", "ringfence", 100_000) or {}).get("hold")
+    if not figure:
+        return Row(what, target)
+    if "failed" in figure:
+        return Row(what, target, "failed", False)
+    measured = f"{figure['cpu_cores']:.2f}, {figure['errors']} lost"
+    return Row(what, target, measured, figure["cpu_cores"] < 1 and figure["errors"] == 0)

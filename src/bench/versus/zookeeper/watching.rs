@@ -1,0 +1,76 @@
+//! The fan-out of watches.
+
+use anyhow::Result;
+use futures::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
+use ringfence_bench::{
+    Meter, Plan, Progress, Report, drive,
+    workload::{Begun, CALLS_AT_ONCE},
+};
+use tokio::time::Instant;
+use zookeeper_client::{AddWatchMode, Client, EventType, PersistentWatcher};
+
+use super::{Field, key, path};
+use crate::Load;
+
+/// All clients watch, and one more writes.
+pub async fn run(plan: &Plan, field: &Field, show: impl FnMut(&Progress)) -> Result<Report> {
+    let begin = |number| {
+        let client = field.client(number);
+        async move {
+            let watcher = client.watch(&path("keys"), AddWatchMode::PersistentRecursive).await;
+            watcher.map(|watcher| (client.clone(), watcher))
+        }
+    };
+    let watchers: Vec<_> = stream::iter(0..plan.clients).map(begin).buffered(CALLS_AT_ONCE).try_collect().await?;
+    let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
+    let with_writer = Plan { clients: plan.clients + 1, ..plan.clone() };
+    let worker = |_, meter: Meter| {
+        let (begun, watcher, writer, load) = (begun.clone(), watchers.next(), field.client(0), field.load.clone());
+        async move {
+            match watcher {
+                Some((client, watcher)) => tokio::select! {
+                    () = see(&client, watcher, &begun, &meter) => {}
+                    () = meter.over() => {}
+                },
+                None => write(writer, &load, &begun, &meter).await,
+            }
+        }
+    };
+    let report = drive(&with_writer, worker, show).await;
+    Ok(Report { clients: plan.clients, ..report })
+}
+
+/// An event names a node and no value: that is asked for, as who watches must. Several may be under way.
+async fn see(client: &Client, mut watcher: PersistentWatcher, begun: &Begun, meter: &Meter) {
+    let mut asked = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            event = watcher.changed() => match event.event_type {
+                EventType::NodeDataChanged => asked.push(client.get_data(&event.path)),
+                EventType::Session if event.session_state.is_terminated() => {
+                    return meter.ended(Instant::now(), Err("the session is over"));
+                }
+                _ => {}
+            },
+            Some(answer) = asked.next() => match answer {
+                Ok((value, _)) => {
+                    if let Some(moment) = begun.of(&value) {
+                        meter.arrived(moment);
+                    }
+                }
+                Err(error) => meter.ended(Instant::now(), Err(error)),
+            },
+        }
+    }
+}
+
+async fn write(client: Client, load: &Load, begun: &Begun, meter: &Meter) {
+    let mut value = load.value.clone();
+    for number in 0.. {
+        let Some(moment) = meter.next().await else { return };
+        begun.note(number, moment, &mut value);
+        if let Err(error) = client.set_data(&key(load, number), &value, None).await {
+            meter.ended(moment, Err(error));
+        }
+    }
+}
