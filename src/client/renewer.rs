@@ -193,10 +193,11 @@ impl Renewer {
             Err(trouble) => return Left::Broken(trouble),
         };
         loop {
-            if self.next_due().is_some_and(|due| due <= Instant::now()) {
-                self.send_due(&sender);
-            }
-            let Some(wake) = self.next_wake() else {
+            let Some(due) = self.next_due() else {
+                return Left::Idle;
+            };
+            let full = due <= Instant::now() && !self.send_due(&sender);
+            let Some(wake) = self.next_wake(full) else {
                 return Left::Idle;
             };
             tokio::select! {
@@ -221,6 +222,11 @@ impl Renewer {
                     Ok(None) => return Left::Broken(Trouble::member("the stream of renewals ended")),
                     Err(status) => return Left::Broken(trouble_of(&status)),
                 },
+                room = sender.reserve(), if full => {
+                    if room.is_err() {
+                        return Left::Broken(Trouble::member("the stream of renewals ended"));
+                    }
+                }
                 () = sleep_until(wake) => {
                     let now = Instant::now();
                     if self.pending.values().any(|pending| pending.answer_by <= now) {
@@ -255,15 +261,18 @@ impl Renewer {
         self.leases.values().map(|tended| tended.due).min()
     }
 
-    /// The next renewal or the next overdue answer; `None` if there is nothing to renew.
-    fn next_wake(&self) -> Option<Instant> {
+    /// The next renewal, unless the stream is full, or the next overdue answer; `None` if there is nothing to renew.
+    fn next_wake(&self, full: bool) -> Option<Instant> {
         let overdue = self.pending.values().map(|pending| pending.answer_by).min();
         let due = self.next_due()?;
-        Some(overdue.map_or(due, |overdue| overdue.min(due)))
+        match overdue {
+            Some(overdue) if full => Some(overdue),
+            overdue => Some(overdue.map_or(due, |overdue| overdue.min(due))),
+        }
     }
 
-    /// Sends what is due, and what is soon. What finds no room in the stream stays due.
-    fn send_due(&mut self, sender: &mpsc::Sender<v1::SessionRenewRequest>) {
+    /// Sends what is due, and what is soon. What finds no room in the stream stays due: false then.
+    fn send_due(&mut self, sender: &mpsc::Sender<v1::SessionRenewRequest>) -> bool {
         self.drop_lost();
         let now = Moment::now();
         let due: Vec<SessionId> = self
@@ -275,7 +284,7 @@ impl Renewer {
         for ids in due.chunks(SESSIONS_PER_MESSAGE_MAX) {
             let Ok(room) = sender.try_reserve() else {
                 tracing::debug!("the stream of renewals is full");
-                return;
+                return false;
             };
             self.messages += 1;
             let (mut ttl_min, mut waiting) = (Duration::MAX, Vec::new());
@@ -290,6 +299,7 @@ impl Renewer {
             room.send(v1::SessionRenewRequest { session_ids: ids.to_vec(), request: self.messages });
             self.pending.insert(self.messages, Pending { sent: now, answer_by, ids: ids.to_vec(), waiting });
         }
+        true
     }
 
     fn answered(&mut self, answer: v1::SessionRenewResponse) {

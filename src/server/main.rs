@@ -8,6 +8,11 @@ mod offline;
 #[cfg(not(madsim))]
 mod program;
 
+/// What many clients write and read is small, and is freed by other threads than took it. Figures in `docs/performance.md`.
+#[cfg(not(madsim))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(not(madsim))]
 fn main() -> std::process::ExitCode {
     program::main()
