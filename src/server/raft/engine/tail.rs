@@ -61,6 +61,9 @@ impl Tail {
         }
         file.sync_all()?;
         sync_parent(&path)?;
+        // What the kernel keeps of it is in large pieces, each of which it goes through whole for every write into it. Whole pages are written here, so
+        // that nothing of the former bytes is needed. It is advice: nothing is lost if it isn't taken.
+        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
         Ok(Self { file, path, place: 0, salt: rand::random() })
     }
 
@@ -111,7 +114,7 @@ impl Tail {
             // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
             self.file.sync_data().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
         }
-        self.place += pages(bytes.len());
+        self.place += bytes.len();
         Ok(true)
     }
 
@@ -200,11 +203,11 @@ impl Batch {
         }
     }
 
-    /// With its header; `None` if it is larger than any frame.
+    /// With its header, in whole pages; `None` if it is larger than any frame.
     fn sealed(&self, frame: Frame) -> Option<Vec<u8>> {
         let body = self.0.get(HEADER_BYTES..)?;
         let length = u32::try_from(body.len()).ok().filter(|_| self.0.len() <= TAIL_BYTES)?;
-        let mut bytes = Vec::with_capacity(self.0.len());
+        let mut bytes = Vec::with_capacity(pages(self.0.len()));
         bytes.put_slice(&MAGIC);
         bytes.put_u8(VERSION);
         bytes.put_u32(length);
@@ -212,6 +215,7 @@ impl Batch {
         bytes.put_u64(frame.salt);
         bytes.put_u32(frame.checksum(body));
         bytes.put_slice(body);
+        bytes.resize(pages(bytes.len()), 0);
         Some(bytes)
     }
 }
