@@ -30,7 +30,7 @@ def processor():
 
 
 def file_system(path):
-    said = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True)
+    said = subprocess.run(["findmnt", "-n", "-o", "FSTYPE", "-T", path], capture_output=True, text=True)
     return said.stdout.strip() or "unknown"
 
 
