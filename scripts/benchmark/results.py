@@ -42,13 +42,17 @@ def commit():
 def joined(files):
     """Several files as one: what a later one measured counts instead of what an earlier one did."""
     everything = {"workloads": {}, "rounds": {}, "curves": {}, "versions": {}, "failover": {}}
+    commits = []
     for file in files:
         one = read(file)
+        commits.append(one.get("machine", {}).get("commit"))
         for part in ["workloads", "rounds", "curves", "versions", "failover"]:
             everything[part] |= one.get(part, {})
         for part in ["machine", "settings"]:
             if one.get(part):
                 everything[part] = one[part]
+    if "machine" in everything:
+        everything["machine"]["commit"] = " and ".join(dict.fromkeys(filter(None, commits)))
     return everything
 
 

@@ -13,7 +13,7 @@ def machine(results):
         return "The machine isn't known."
     return (
         f"{m['processor']}, {m['cores']} processors, {m['memory_gib']} GiB of memory, {m['system']}, {m['file_system']}; a write of 512 bytes and its sync take "
-        f"{m['sync_ms']} ms. Measured on {m['date']}, at commit {m['commit']}."
+        f"{m['sync_ms']} ms. Measured on {m['date']}, at {m['commit']}."
     )
 
 
