@@ -193,10 +193,7 @@ impl Renewer {
             Err(trouble) => return Left::Broken(trouble),
         };
         loop {
-            let Some(due) = self.next_due() else {
-                return Left::Idle;
-            };
-            let full = due <= Instant::now() && !self.send_due(&sender);
+            let full = self.next_due().is_some_and(|due| due <= Instant::now()) && !self.send_due(&sender);
             let Some(wake) = self.next_wake(full) else {
                 return Left::Idle;
             };

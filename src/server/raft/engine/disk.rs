@@ -66,7 +66,8 @@ impl DiskEngine {
     /// Has the database durably take everything that the tail has, so that the tail can begin anew.
     fn catch_up(&self) -> io::Result<()> {
         self.settle()?;
-        self.database.make_durable()
+        // Noted here, so that no sync is tried again when the engine goes after this, even if it was only being opened.
+        self.noting_failure(self.database.make_durable())
     }
 
     fn take_batch(&self) -> io::Result<()> {

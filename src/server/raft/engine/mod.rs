@@ -3,7 +3,11 @@
 //! An engine knows bytes only. What the bytes say, and their checksums, are the `log_store`'s business, so that damage is
 //! found alike whatever the engine.
 
-use std::{io, ops::Range};
+use std::{
+    io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 
@@ -120,4 +124,11 @@ pub trait LogEngine: Send + Sync + 'static {
     fn sync_time(&self) -> std::time::Duration {
         std::time::Duration::ZERO
     }
+}
+
+/// The place beside a database whose name is the database's with this added.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

@@ -25,7 +25,7 @@ use std::{
     fs::{self, File},
     io,
     ops::Range,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Once,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -36,7 +36,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    Mark, Write,
+    Mark, Write, beside,
     rules::{Rule, kept},
 };
 use crate::raft::{failure::is_full, snapshots::files::sync_parent};
@@ -391,9 +391,7 @@ fn config(path: &Path) -> sled::Config {
 
 /// Rule 1.
 fn create(path: &Path) -> io::Result<()> {
-    let mut other = path.as_os_str().to_owned();
-    other.push(".new");
-    let other = PathBuf::from(other);
+    let other = beside(path, ".new");
     if other.exists() {
         fs::remove_dir_all(&other)?;
     }

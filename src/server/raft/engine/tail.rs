@@ -19,7 +19,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes};
 
 use super::{
-    Mark, Write,
+    Mark, Write, beside,
     rules::{Rule, kept},
 };
 use crate::raft::snapshots::files::sync_parent;
@@ -49,9 +49,7 @@ impl Tail {
     /// # Errors
     /// If the file can't be opened, or there is no room for it.
     pub fn open(database: &Path) -> io::Result<Self> {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".tail");
-        let path = PathBuf::from(name);
+        let path = beside(database, ".tail");
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
         let length = file.metadata()?.len();
         if length < TAIL_BYTES as u64 {

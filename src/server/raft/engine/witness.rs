@@ -14,6 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::beside;
+
 /// The number, and its checksum.
 const BYTES: usize = 12;
 
@@ -29,9 +31,7 @@ impl Witness {
     /// # Errors
     /// If the file can't be opened.
     pub fn open(database: &Path) -> io::Result<Self> {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".synced");
-        let path = PathBuf::from(name);
+        let path = beside(database, ".synced");
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
         Ok(Self { file, path })
     }
