@@ -4,12 +4,13 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "ringfence/v1/cluster.proto",
     "ringfence/v1/common.proto",
     "ringfence/v1/election.proto",
     "ringfence/v1/kv.proto",
     "ringfence/v1/lock.proto",
+    "ringfence/v1/pipeline.proto",
     "ringfence/v1/session.proto",
     "ringfence/v1/watch.proto",
     "ringfence/storage/v1/storage.proto",

@@ -83,7 +83,7 @@ async fn attend(core: &Arc<Core>, chore: Chore) {
 async fn release(core: &Arc<Core>, name: Bytes, session: SessionId, token: Token, suffix: Bytes, ttl: Duration) {
     let request = v1::LockReleaseRequest { name, session_id: session, token, suffix };
     let plan = plan("release", ttl);
-    let done = core.call(plan, request, crate::lock::ask_release).await;
+    let done = core.ask_pipelined(plan, || request.clone()).await;
     log(done.err().map(|failure| failure.error));
 }
 

@@ -15,12 +15,14 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
+use crate::attempt::{Attempt, Connection};
 use crate::backoff::{Backoff, RetryPolicy};
 use crate::chance::{self, jitter};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::headed::Headed;
 use crate::health::Health;
+use crate::pipelined::Pipelined;
 use crate::pool::Pool;
 use crate::route::{self, Address, Router, Toward};
 use crate::verdict::{Distrust, NO_ANSWER, Subject, Trouble, Verdict, judge};
@@ -147,13 +149,38 @@ impl Core {
         A: Headed + Send + 'static,
         F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
     {
+        let ask = |attempt: Attempt| {
+            let answer = ask(attempt.channel, attempt.envelope.map(|()| request.clone()));
+            async move { answer.await.map(Response::into_inner) }
+        };
+        self.attempts(plan, ask).await
+    }
+
+    /// As [`Core::call`], over the member's pipeline where it has one. `request` makes the request of each attempt.
+    pub(crate) async fn ask_pipelined<Q: Pipelined>(
+        self: &Arc<Self>,
+        plan: Plan,
+        request: impl Fn() -> Q,
+    ) -> Result<Answer<Q::Answer>, Failure> {
+        self.attempts(plan, |attempt| attempt.ask(request())).await
+    }
+
+    async fn attempts<A, F>(
+        self: &Arc<Self>,
+        plan: Plan,
+        ask: impl Fn(Attempt) -> F,
+    ) -> Result<Answer<A>, Failure>
+    where
+        A: Headed + Send + 'static,
+        F: Future<Output = Result<A, Status>> + Send + 'static,
+    {
         let mut attempts = Attempts::new(self, plan);
         loop {
             let Some(address) = attempts.next_member().await else {
                 return Err(attempts.give_up());
             };
-            let channel = match self.pool.short(&address) {
-                Ok(channel) => channel,
+            let connection = match Connection::to(&self.pool, &address) {
+                Ok(connection) => connection,
                 Err(error) => return Err(attempts.failure(error)),
             };
             let sent = Moment::now();
@@ -161,11 +188,10 @@ impl Core {
             #[cfg(madsim)]
             let (caller, line) = Caller::to(server_at(&address));
             let asked = || {
-                let mut message = Request::new(request.clone());
-                message.set_timeout(whole_ms(timeout));
+                let attempt = connection.attempt(timeout);
                 #[cfg(madsim)]
-                message.extensions_mut().insert(line.clone());
-                ask(channel.clone(), message)
+                let attempt = attempt.of(&line);
+                ask(attempt)
             };
             #[cfg(not(madsim))]
             let answer = asked();
@@ -175,15 +201,10 @@ impl Core {
                 caller.waits_for(pass("call", server_at(&address), false, lost, asked))
             };
             let verdict = match tokio::time::timeout(timeout, answer).await {
-                Ok(Ok(response)) => {
-                    let body = response.into_inner();
-                    match self.heard(&address, &body) {
-                        Ok(()) => {
-                            return Ok(Answer { body, sent });
-                        }
-                        Err(error) => Verdict::Final(error),
-                    }
-                }
+                Ok(Ok(body)) => match self.heard(&address, &body) {
+                    Ok(()) => return Ok(Answer { body, sent }),
+                    Err(error) => Verdict::Final(error),
+                },
                 Ok(Err(status)) => judge(&status, plan.subject),
                 Err(_) => Verdict::Unknown(Trouble::member(NO_ANSWER)),
             };
@@ -418,22 +439,9 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// The next whole millisecond: times that differ by microseconds alone are then the same header, which HTTP/2 sends and keeps once.
-fn whole_ms(time: Duration) -> Duration {
-    let ms = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    Duration::from_millis(ms)
-}
-
 #[cfg(all(test, not(madsim)))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_time_of_a_call_is_told_in_whole_milliseconds_and_never_shorter() {
-        for (us, ms) in [(0, 0), (1, 1), (4_999_001, 5000), (5_000_000, 5000)] {
-            assert_eq!(whole_ms(Duration::from_micros(us)), Duration::from_millis(ms));
-        }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn attempts_get_more_time_each_and_never_more_than_is_left() {

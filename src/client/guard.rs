@@ -9,7 +9,6 @@ use crate::chores::Chore;
 use crate::client::Client;
 use crate::core::Safety;
 use crate::error::{Error, Result};
-use crate::lock::ask_release;
 use crate::session::{Loss, Session};
 use crate::types::{Claim, Event, EventKind, Token, Validation};
 use crate::watch::{WatchItem, WatchOptions, Watcher};
@@ -121,7 +120,7 @@ impl LockGuard {
         };
         let plan = client.write("release", Safety::Idempotent);
         let plan = plan.about(self.session.id(), self.claim.token);
-        let Err(failure) = client.core().call(plan, request, ask_release).await else {
+        let Err(failure) = client.core().ask_pipelined(plan, || request.clone()).await else {
             undone.done();
             return Ok(());
         };

@@ -1,17 +1,16 @@
 //! Keys: reading, writing, transactions.
 
 use ringfence_proto::v1;
-use ringfence_proto::v1::kv_client::KvClient;
-use tonic::transport::Channel;
 
 use crate::client::Client;
 use crate::convert::{
     delete_request, delete_result, history, put_request, put_result, range_request, range_result, txn_request,
     txn_result,
 };
-use crate::core::{Failure, MESSAGE_BYTES_MAX, Plan, Safety};
+use crate::core::{Failure, Plan, Safety};
 use crate::error::{Error, Result};
 use crate::headed::Headed as _;
+use crate::pipelined::kv;
 use crate::select::Select;
 use crate::session::{Number, Session};
 use crate::txn::{Txn, copy};
@@ -222,11 +221,7 @@ impl Kv {
     pub async fn get_with(&self, options: GetOptions) -> Result<RangeResult> {
         let request = range_request(options);
         let plan = self.client.read("get");
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move { client(channel).range(request).await });
-        Ok(range_result(answer.await?.body))
+        Ok(range_result(self.client.core().ask_pipelined(plan, || request.clone()).await?.body))
     }
 
     /// Writes one key.
@@ -254,11 +249,8 @@ impl Kv {
         let number = self.number().await?;
         let request = v1::PutRequest { request_id: number.as_ref().map(|number| number.id), ..request };
         let plan = self.plan("put", bound);
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move { client(channel).put(request).await });
-        Ok(put_result(answer.await.map_err(written)?.body))
+        let answer = self.client.core().ask_pipelined(plan, || request.clone()).await;
+        Ok(put_result(answer.map_err(written)?.body))
     }
 
     /// Deletes one key. Deleting nothing is no error.
@@ -278,11 +270,8 @@ impl Kv {
         let request =
             v1::DeleteRequest { request_id: number.as_ref().map(|number| number.id), ..delete_request(options) };
         let plan = self.plan("delete", None);
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move { client(channel).delete(request).await });
-        Ok(delete_result(answer.await.map_err(written)?.body))
+        let answer = self.client.core().ask_pipelined(plan, || request.clone()).await;
+        Ok(delete_result(answer.map_err(written)?.body))
     }
 
     /// Does a transaction. One without writes is read only, and retried like a read.
@@ -301,11 +290,8 @@ impl Kv {
             true => self.client.read("transaction"),
             false => self.plan("transaction", bound),
         };
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move { client(channel).txn(request).await });
-        txn_result(answer.await.map_err(written)?.body)
+        let answer = self.client.core().ask_pipelined(plan, || request.clone()).await;
+        txn_result(answer.map_err(written)?.body)
     }
 
     /// Forgets all versions that are not the newest at `revision`, for everybody. Reads and watches from below it are
@@ -319,7 +305,7 @@ impl Kv {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move { client(channel).compact(request).await });
+            .call(plan, request, |channel, request| async move { kv(channel).compact(request).await });
         match answer.await {
             Ok(answer) => Ok(answer.body.revision()),
             // An earlier attempt of this call has done it.
@@ -341,7 +327,7 @@ impl Kv {
         let answer = self
             .client
             .core()
-            .call(plan, request, |channel, request| async move { client(channel).history(request).await });
+            .call(plan, request, |channel, request| async move { kv(channel).history(request).await });
         Ok(history(answer.await?.body))
     }
 
@@ -378,8 +364,4 @@ fn written(failure: Failure) -> Error {
         },
         false => failure.error,
     }
-}
-
-fn client(channel: Channel) -> KvClient<Channel> {
-    KvClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX)
 }

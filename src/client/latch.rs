@@ -7,7 +7,6 @@ use bytes::Bytes;
 use futures::Stream;
 use parking_lot::Mutex;
 use ringfence_proto::v1;
-use ringfence_proto::v1::election_client::ElectionClient;
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
@@ -287,9 +286,7 @@ async fn stand_once(shared: &Shared) -> Result<()> {
         wait_ms,
         attempt,
     };
-    let answer =
-        wait.granted(request, |channel, request| async move { ElectionClient::new(channel).campaign(request).await });
-    let claim = claim_in(answer.await?.claim, "campaign")?;
+    let claim = claim_in(wait.granted(request).await?.claim, "campaign")?;
     let leading = Standing::Leading { session: session.clone(), claim: claim.clone() };
     shared.stands(leading);
     tokio::select! {

@@ -7,8 +7,6 @@ use bytes::Bytes;
 use ringfence_proto::v1;
 use ringfence_proto::v1::lock_client::LockClient;
 use tokio::time::Instant;
-use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
 
 use crate::chance;
 use crate::chores::Chore;
@@ -131,9 +129,7 @@ impl Lock {
             wait_ms,
             attempt,
         };
-        let answer =
-            wait.granted(request, |channel, request| async move { LockClient::new(channel).acquire(request).await });
-        let claim = claim_in(answer.await?.claim, "acquire")?;
+        let claim = claim_in(wait.granted(request).await?.claim, "acquire")?;
         if let Some(undone) = &mut undone {
             undone.done();
         }
@@ -161,9 +157,9 @@ impl Lock {
         let attempts = AtomicU64::new(0);
         let plan = lock.client.write("try to acquire", Safety::Idempotent);
         let plan = plan.about(session.id(), 0);
-        let answer = lock.client.core().call(plan, request, |channel, mut request| {
-            request.get_mut().attempt = attempts.fetch_add(1, Ordering::Relaxed) + 1;
-            async move { LockClient::new(channel).try_acquire(request).await }
+        let answer = lock.client.core().ask_pipelined(plan, || v1::LockTryAcquireRequest {
+            attempt: attempts.fetch_add(1, Ordering::Relaxed) + 1,
+            ..request.clone()
         });
         let mut settled = || undone.as_mut().into_iter().for_each(Undone::done);
         match answer.await {
@@ -209,13 +205,6 @@ struct Taking {
     /// The session was opened for this lock.
     own: bool,
     suffix: Bytes,
-}
-
-pub(crate) async fn ask_release(
-    channel: Channel,
-    request: Request<v1::LockReleaseRequest>,
-) -> Result<Response<v1::LockReleaseResponse>, Status> {
-    LockClient::new(channel).release(request).await
 }
 
 /// Locks and elections as operators see them. From [`Client::locks`].
@@ -285,11 +274,7 @@ impl Locks {
         let (consistency, min_revision) = self.client.consistency();
         let request = v1::LockValidateRequest { name: copy(name), token, consistency, min_revision };
         let plan = self.client.read("validate").about(0, token);
-        let answer = self
-            .client
-            .core()
-            .call(plan, request, |channel, request| async move { LockClient::new(channel).validate(request).await });
-        let body = answer.await?.body;
+        let body = self.client.core().ask_pipelined(plan, || request.clone()).await?.body;
         Ok(Validation { owner: body.owner, current_token: body.current_token })
     }
 
@@ -300,7 +285,7 @@ impl Locks {
     pub async fn release(&self, name: impl AsRef<[u8]>, session: crate::SessionId, token: Token) -> Result<Claim> {
         let request = v1::LockReleaseRequest { name: copy(name), session_id: session, token, suffix: Bytes::new() };
         let plan = self.client.write("release", Safety::Idempotent).about(session, token);
-        let answer = self.client.core().call(plan, request, ask_release).await;
+        let answer = self.client.core().ask_pipelined(plan, || request.clone()).await;
         claim_in(answer.map_err(gone)?.body.claim, "release")
     }
 

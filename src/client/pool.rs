@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{Error, Result};
+#[cfg(not(madsim))]
+use crate::pipeline::Pipeline;
 use crate::route::Address;
 
 /// Calls that stay open on one connection: half of what a gRPC server customarily allows.
@@ -39,6 +41,8 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Connections {
     short: Option<Channel>,
+    #[cfg(not(madsim))]
+    pipeline: Option<Arc<Pipeline>>,
     long: Vec<Lane>,
 }
 
@@ -96,6 +100,15 @@ impl Pool {
         let channel = self.channel(address, SHORT_WINDOW_BYTES)?;
         connections.short = Some(channel.clone());
         Ok(channel)
+    }
+
+    /// The member's pipeline, which is on the connection for short calls.
+    #[cfg(not(madsim))]
+    pub(crate) fn pipeline(&self, address: &Address) -> Result<Arc<Pipeline>> {
+        let channel = self.short(address)?;
+        let mut members = self.members.lock();
+        let connections = members.entry(address.clone()).or_default();
+        Ok(connections.pipeline.get_or_insert_with(|| Arc::new(Pipeline::new(channel))).clone())
     }
 
     /// A place for a call that stays open.

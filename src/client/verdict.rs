@@ -138,12 +138,12 @@ fn words(status: &Status, connected: bool) -> String {
 /// What tonic says of a call whose time is over, under the code of a cancelled one.
 const TIMEOUT_EXPIRED: &str = "Timeout expired";
 
-/// The request was never sent, since no connection could be made.
+/// The request was never sent, since no connection could be made, or it broke before.
 #[cfg(not(madsim))]
 fn never_connected(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() {
+        if error.is::<tonic::ConnectError>() || error.is::<crate::pipeline::NeverSent>() {
             return true;
         }
         source = error.source();

@@ -9,25 +9,25 @@
 //! still open somewhere: to be content with the answer would be to give the newest up, and its member would take back what was just
 //! granted. So the claim is asked for once more, under a higher number.
 
-use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 #[cfg(madsim)]
 use ringfence_probes::{callers::Caller, messages::server_at};
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::transport::Channel;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response};
 
 use crate::backoff::Backoff;
 use crate::chores::Chore;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::headed::Headed;
-use crate::pool::Place;
+#[cfg(not(madsim))]
+use crate::pipeline::Unanswered;
+use crate::pipelined::Pipelined;
 use crate::route::{Address, Toward};
 use crate::session::Session;
 use crate::verdict::{Subject, Trouble, Verdict, judge};
@@ -61,21 +61,13 @@ enum Turn<A> {
 
 impl Wait<'_> {
     /// Waits until the claim is granted. `request` makes the request, given the milliseconds left (0: no bound) and the
-    /// number of the attempt; `ask` makes the call.
-    pub(crate) async fn granted<Q, A, F>(
-        &self,
-        request: impl Fn(u64, u64) -> Q,
-        ask: impl Fn(Channel, Request<Q>) -> F,
-    ) -> Result<A>
-    where
-        A: Headed + Send,
-        F: Future<Output = Result<Response<A>, Status>> + Send,
-    {
+    /// number of the attempt.
+    pub(crate) async fn granted<Q: Pipelined>(&self, request: impl Fn(u64, u64) -> Q) -> Result<Q::Answer> {
         let core = self.client.core();
         let deadline = self.bound.map(|bound| Instant::now() + bound);
         let mut backoff = Backoff::new(&core.retry);
         let mut tried: Vec<Address> = Vec::new();
-        let mut open: FuturesUnordered<BoxFuture<'_, Ended<A>>> = FuturesUnordered::new();
+        let mut open: FuturesUnordered<BoxFuture<'_, Ended<Q::Answer>>> = FuturesUnordered::new();
         let mut number = 0;
         loop {
             let left = left(deadline);
@@ -90,20 +82,10 @@ impl Wait<'_> {
             };
             tried.push(address.clone());
             number += 1;
-            let place = core.pool.long(&address)?;
             let bound_ms = left.map_or(0, |left| crate::convert::millis(left).max(1));
-            let mut message = Request::new(request(bound_ms, number));
-            if let Some(left) = left {
-                message.set_timeout(left + GRACE);
-            }
-            #[cfg(madsim)]
-            let (caller, line) = Caller::to(server_at(&address));
-            #[cfg(madsim)]
-            message.extensions_mut().insert(line);
-            let call = ask(place.channel.clone(), message);
-            #[cfg(madsim)]
-            let call = caller.waits_for(call);
-            open.push(self.attempt(number, address.clone(), place, call));
+            let call = self.ask(address.clone(), request(bound_ms, number), left.map(|left| left + GRACE));
+            let asked = address.clone();
+            open.push(call.map(move |result| Ended { number, address: asked, result }).boxed());
             match self.turn(&mut open, number, &address, deadline).await {
                 Turn::Granted(answer) => return Ok(answer),
                 Turn::Failed(error) => return Err(error),
@@ -117,22 +99,39 @@ impl Wait<'_> {
         }
     }
 
-    /// One call, with the place that it takes.
-    fn attempt<'f, A, F>(&self, number: u64, address: Address, place: Place, call: F) -> BoxFuture<'f, Ended<A>>
-    where
-        A: Headed + Send + 'f,
-        F: Future<Output = Result<Response<A>, Status>> + Send + 'f,
-    {
+    /// One call, over the member's pipeline if there is room among those that wait on it.
+    async fn ask<Q: Pipelined>(
+        &self,
+        address: Address,
+        request: Q,
+        timeout: Option<Duration>,
+    ) -> Result<Q::Answer, Verdict> {
+        let pool = &self.client.core().pool;
         let subject = Subject { session: self.session.id(), token: 0 };
-        Box::pin(async move {
-            let result = call.await;
-            drop(place);
-            Ended {
-                number,
-                address,
-                result: result.map(Response::into_inner).map_err(|status| judge(&status, subject)),
+        #[cfg(not(madsim))]
+        {
+            let pipeline = pool.pipeline(&address).map_err(Verdict::Final)?;
+            if let Some(_room) = pipeline.wait() {
+                match pipeline.ask(request.clone(), timeout).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(Unanswered::Failed(status)) => return Err(judge(&status, subject)),
+                    Err(Unanswered::Alone) => {}
+                }
             }
-        })
+        }
+        let place = pool.long(&address).map_err(Verdict::Final)?;
+        let mut message = Request::new(request);
+        if let Some(timeout) = timeout {
+            message.set_timeout(timeout);
+        }
+        #[cfg(madsim)]
+        let (caller, line) = Caller::to(server_at(&address));
+        #[cfg(madsim)]
+        message.extensions_mut().insert(line);
+        let call = Q::alone(place.channel.clone(), message);
+        #[cfg(madsim)]
+        let call = caller.waits_for(call);
+        call.await.map(Response::into_inner).map_err(|status| judge(&status, subject))
     }
 
     /// Waits for what comes first: an answer, the end of the session, the member falling out of touch, the deadline.

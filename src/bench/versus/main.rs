@@ -23,6 +23,9 @@ struct Arguments {
     endpoints: Vec<String>,
     #[arg(long, default_value_t = workload::CLIENTS, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     clients: u32,
+    /// Connections that the clients share; one for each of them without it, up to 64.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    connections: Option<u32>,
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
@@ -105,7 +108,7 @@ async fn main() -> Result<()> {
         clients,
         keep: arguments.keep,
     };
-    let connections = arguments.clients.min(workload::CONNECTIONS_MAX) as usize;
+    let connections = arguments.connections.unwrap_or(arguments.clients.min(workload::CONNECTIONS_MAX)) as usize;
     let report = match arguments.system {
         System::Etcd => {
             let field = etcd::Field::connect(&arguments.endpoints, connections, load).await?;

@@ -13,6 +13,8 @@ pub mod headers;
 pub mod kv;
 pub mod lock;
 pub mod parts;
+#[cfg(not(madsim))]
+pub mod pipeline;
 pub mod session;
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,13 @@ use tonic::service::Routes;
 use tonic_reflection::server::Builder;
 
 /// What is listed: what this port serves, out of all descriptors.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "ringfence.v1.Kv",
     "ringfence.v1.Session",
     "ringfence.v1.Lock",
     "ringfence.v1.Election",
     "ringfence.v1.Watch",
+    "ringfence.v1.Pipeline",
     "ringfence.v1.Cluster",
     "grpc.health.v1.Health",
 ];

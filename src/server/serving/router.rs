@@ -1,5 +1,7 @@
 //! The services of `ringfence.v1`.
 
+#[cfg(not(madsim))]
+use ringfence_proto::v1::pipeline_server::PipelineServer;
 use ringfence_proto::v1::{
     cluster_server::ClusterServer, election_server::ElectionServer, kv_server::KvServer, lock_server::LockServer,
     session_server::SessionServer, watch_server::WatchServer,
@@ -9,26 +11,28 @@ use tonic::service::Routes;
 #[cfg(madsim)]
 use tonic::transport::{Server, server::Router as Routes};
 
+#[cfg(not(madsim))]
+use crate::api::pipeline::Pipeline;
 use crate::{
     api::{cluster::Cluster, election::Election, kv::Kv, lock::Lock, parts::Parts, session::Session, watch::Watch},
     limits::MESSAGE_BYTES_MAX,
 };
 
-/// To be served by [`super::connections`].
+/// To be served by [`super::connections`]. Simulated connections are messages: on them a pipeline has nothing to save.
 #[cfg(not(madsim))]
-fn none() -> Routes {
-    Routes::default()
+fn begin(parts: &Parts) -> Routes {
+    Routes::new(PipelineServer::new(Pipeline::new(parts)).max_decoding_message_size(MESSAGE_BYTES_MAX))
 }
 
 /// To be served by a simulated server.
 #[cfg(madsim)]
-fn none() -> Server {
+fn begin(_parts: &Parts) -> Server {
     Server::builder()
 }
 
 /// All services, by their names.
 pub fn routes(parts: &Parts, cluster: Cluster) -> Routes {
-    none()
+    begin(parts)
         .add_service(served(KvServer::new(Kv::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX)))
         .add_service(served(
             SessionServer::new(Session::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX),

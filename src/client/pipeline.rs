@@ -1,0 +1,364 @@
+//! Calls to one member on one stream: what callers ask at about the same time leaves in one message, and what is answered together comes
+//! in one.
+//!
+//! One stream lives as long as its connection. When it breaks, all who wait for an answer hear so, and the next call opens another. A
+//! member without pipelines says so at the first call, and is asked by calls by themselves from then on.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures::Stream;
+use parking_lot::Mutex;
+use prost::Message;
+use ringfence_proto::v1::pipeline_client::PipelineClient;
+use ringfence_proto::v1::pipelined_answer::Answer;
+use ringfence_proto::v1::{PipelineCancel, PipelineRequest, PipelinedCall, pipelined_call::Call};
+use tokio::sync::oneshot;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+
+use crate::attempt::whole_ms;
+use crate::core::MESSAGE_BYTES_MAX;
+use crate::pipelined::Pipelined;
+
+/// Calls in one message, and about the bytes of their requests.
+const CALLS_PER_MESSAGE: usize = 128;
+const MESSAGE_BYTES: usize = 64 << 10;
+/// Calls that wait for a lock or an election on one stream: half of what a member takes, so that others find room.
+const WAITS_MAX: usize = 1000;
+
+/// One member's pipeline. Dropping it ends the stream when all calls are answered.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    channel: Channel,
+    state: Mutex<State>,
+    waits: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Closed,
+    Open(Arc<Line>),
+    /// The member has none.
+    Missing,
+}
+
+/// How a call over a pipeline ended that has no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    Failed(Status),
+    /// To be made by itself, and surely not done.
+    Alone,
+}
+
+impl Pipeline {
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self { channel, state: Mutex::default(), waits: Arc::default() }
+    }
+
+    /// Makes a call. Dropping the future gives it up, and tells the member so.
+    pub(crate) async fn ask<Q: Pipelined>(
+        &self,
+        request: Q,
+        timeout: Option<Duration>,
+    ) -> Result<Q::Answer, Unanswered> {
+        if !request.fits() {
+            return Err(Unanswered::Alone);
+        }
+        let line = self.line().ok_or(Unanswered::Alone)?;
+        // 0 is none.
+        let timeout_ms = timeout.map_or(0, |timeout| whole_ms(timeout).as_millis().try_into().unwrap_or(u32::MAX).max(1));
+        let mut asked = Asked::new(line, request.call(), timeout_ms);
+        // The sender goes with an answer only.
+        let answer = (&mut asked.answer).await.unwrap_or_else(|_| Err(Unanswered::Failed(broken("it is gone"))));
+        asked.answered = true;
+        match answer? {
+            Answer::Alone(_) => Err(Unanswered::Alone),
+            Answer::Status(status) => {
+                let code = Code::from(i32::try_from(status.code).unwrap_or_default());
+                Err(Unanswered::Failed(Status::with_details(code, status.message, status.details)))
+            }
+            answer => Q::answer(answer)
+                .ok_or_else(|| Unanswered::Failed(Status::internal("the member answered another call than was made"))),
+        }
+    }
+
+    /// A place for a call that waits long, if there is one.
+    pub(crate) fn wait(&self) -> Option<Waits> {
+        let place = Waits(self.waits.clone());
+        (place.0.fetch_add(1, Ordering::Relaxed) < WAITS_MAX).then_some(place)
+    }
+
+    /// The open stream, or a new one. Must be called within the runtime.
+    fn line(&self) -> Option<Arc<Line>> {
+        let mut state = self.state.lock();
+        let end = match &*state {
+            State::Missing => return None,
+            State::Open(line) => line.queue.lock().end,
+            State::Closed => Some(End::Broken),
+        };
+        match (end, &*state) {
+            (None, State::Open(line)) => return Some(line.clone()),
+            (Some(End::Missing), _) => {
+                *state = State::Missing;
+                return None;
+            }
+            _ => {}
+        }
+        let line = Arc::new(Line::default());
+        tokio::spawn(serve(line.clone(), self.channel.clone()));
+        *state = State::Open(line.clone());
+        Some(line)
+    }
+}
+
+impl Drop for Pipeline {
+    fn drop(&mut self) {
+        if let State::Open(line) = &*self.state.lock() {
+            line.close();
+        }
+    }
+}
+
+/// A place among those that wait. Giving it up frees it.
+#[derive(Debug)]
+pub(crate) struct Waits(Arc<AtomicUsize>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+type Told = oneshot::Sender<Result<Answer, Unanswered>>;
+
+/// One stream, as its callers and its task share it.
+#[derive(Debug, Default)]
+struct Line {
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    last: u64,
+    /// Not sent yet.
+    calls: VecDeque<PipelinedCall>,
+    /// Sent or not, by their ids.
+    waiting: HashMap<u64, Told>,
+    /// Of whoever sends.
+    waker: Option<Waker>,
+    /// Nothing more is sent than what is queued.
+    closing: bool,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Broken,
+    Missing,
+}
+
+impl Queue {
+    fn push(&mut self, id: u64, timeout_ms: u32, call: Call) {
+        self.calls.push_back(PipelinedCall { id, timeout_ms, call: Some(call) });
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Line {
+    /// Takes no more calls.
+    fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closing = true;
+        queue.end.get_or_insert(End::Broken);
+        if let Some(waker) = queue.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Hands answers to those who wait for them.
+    fn answered(&self, answers: impl Iterator<Item = (u64, Option<Answer>)>) {
+        let mut queue = self.queue.lock();
+        for (id, answer) in answers {
+            // Whoever has gone waits no more.
+            if let (Some(told), Some(answer)) = (queue.waiting.remove(&id), answer) {
+                let _ = told.send(Ok(answer));
+            }
+        }
+    }
+
+    /// All who wait hear how the stream ended: `opened`, it was taken by the member before.
+    fn ended(&self, status: &Status, opened: bool) {
+        let missing = !opened && status.code() == Code::Unimplemented;
+        let (waiting, unsent) = {
+            let mut queue = self.queue.lock();
+            queue.end = Some(if missing { End::Missing } else { End::Broken });
+            (std::mem::take(&mut queue.waiting), std::mem::take(&mut queue.calls))
+        };
+        let unsent: HashSet<u64> = unsent.iter().map(|call| call.id).collect();
+        for (id, told) in waiting {
+            let _ = told.send(Err(match missing {
+                true => Unanswered::Alone,
+                false if opened && unsent.contains(&id) => Unanswered::Failed(never_sent()),
+                false => Unanswered::Failed(status.clone()),
+            }));
+        }
+    }
+}
+
+/// A call that was made, until it is answered.
+struct Asked {
+    line: Arc<Line>,
+    id: u64,
+    answer: oneshot::Receiver<Result<Answer, Unanswered>>,
+    answered: bool,
+}
+
+impl Asked {
+    fn new(line: Arc<Line>, call: Call, timeout_ms: u32) -> Self {
+        let (told, answer) = oneshot::channel();
+        let id = {
+            let mut queue = line.queue.lock();
+            queue.last += 1;
+            let id = queue.last;
+            match queue.end {
+                // Between its opening and now.
+                Some(_) => {
+                    let _ = told.send(Err(Unanswered::Failed(never_sent())));
+                }
+                None => {
+                    queue.waiting.insert(id, told);
+                    queue.push(id, timeout_ms, call);
+                }
+            }
+            id
+        };
+        Self { line, id, answer, answered: false }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let mut queue = self.line.queue.lock();
+        if queue.waiting.remove(&self.id).is_none() {
+            return;
+        }
+        match queue.calls.iter().position(|call| call.id == self.id) {
+            Some(unsent) => drop(queue.calls.remove(unsent)),
+            None => queue.push(self.id, 0, Call::Cancel(PipelineCancel {})),
+        }
+    }
+}
+
+/// What is to be sent, a message at a time.
+struct Outgoing {
+    line: Arc<Line>,
+    /// Others that are about to ask were let by.
+    waited: bool,
+}
+
+impl Stream for Outgoing {
+    type Item = PipelineRequest;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PipelineRequest>> {
+        let line = self.line.clone();
+        let mut queue = line.queue.lock();
+        if queue.calls.is_empty() {
+            self.waited = false;
+            if queue.closing {
+                return Poll::Ready(None);
+            }
+            queue.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        if !std::mem::replace(&mut self.waited, true) {
+            // Behind those that are ready to run now.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.waited = false;
+        let (mut calls, mut bytes) = (Vec::with_capacity(queue.calls.len().min(CALLS_PER_MESSAGE)), 0);
+        while calls.len() < CALLS_PER_MESSAGE
+            && bytes < MESSAGE_BYTES
+            && let Some(call) = queue.calls.pop_front()
+        {
+            bytes += call.encoded_len();
+            calls.push(call);
+        }
+        Poll::Ready(Some(PipelineRequest { calls }))
+    }
+}
+
+/// Opens the stream and hands answers over until it ends.
+async fn serve(line: Arc<Line>, channel: Channel) {
+    let mut client = PipelineClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let outgoing = Outgoing { line: line.clone(), waited: false };
+    let mut ending = Ending { line, opened: false, status: broken("its runtime has ended") };
+    let mut answers = match client.open(outgoing).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => {
+            ending.status = status;
+            return;
+        }
+    };
+    ending.opened = true;
+    ending.status = loop {
+        match answers.message().await {
+            Ok(Some(message)) => {
+                if message.closing {
+                    ending.line.close();
+                }
+                ending.line.answered(message.answers.into_iter().map(|answer| (answer.id, answer.answer)));
+            }
+            Ok(None) => break broken("the member ended it"),
+            Err(status) => break status,
+        }
+    };
+}
+
+/// Tells all who wait when the stream has ended, however that came.
+struct Ending {
+    line: Arc<Line>,
+    opened: bool,
+    status: Status,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.line.ended(&self.status, self.opened);
+    }
+}
+
+fn broken(why: &str) -> Status {
+    Status::unavailable(format!("the stream of calls broke: {why}"))
+}
+
+/// The stream broke before the call was sent.
+#[derive(Debug)]
+pub(crate) struct NeverSent;
+
+impl fmt::Display for NeverSent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the stream of calls broke before this one was sent")
+    }
+}
+
+impl Error for NeverSent {}
+
+fn never_sent() -> Status {
+    let mut status = broken("nothing was sent");
+    status.set_source(Arc::new(NeverSent));
+    status
+}
