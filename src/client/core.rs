@@ -165,11 +165,7 @@ impl Core {
         self.attempts(plan, |attempt| attempt.ask(request())).await
     }
 
-    async fn attempts<A, F>(
-        self: &Arc<Self>,
-        plan: Plan,
-        ask: impl Fn(Attempt) -> F,
-    ) -> Result<Answer<A>, Failure>
+    async fn attempts<A, F>(self: &Arc<Self>, plan: Plan, ask: impl Fn(Attempt) -> F) -> Result<Answer<A>, Failure>
     where
         A: Headed + Send + 'static,
         F: Future<Output = Result<A, Status>> + Send + 'static,

@@ -12,9 +12,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 #[cfg(madsim)]
 use ringfence_probes::{callers::Caller, messages::server_at};
 use tokio::time::{Instant, sleep, sleep_until};

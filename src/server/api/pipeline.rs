@@ -27,8 +27,18 @@ use ringfence_proto::v1::{
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{election::Election, errors::{overloaded, stopping}, kv::Kv, lock::Lock, parts::Parts};
-use crate::{limits::{RETRY_AFTER_MS, STREAMS_PER_CONNECTION_MAX}, reader::Held, stopping::Stopping};
+use super::{
+    election::Election,
+    errors::{overloaded, stopping},
+    kv::Kv,
+    lock::Lock,
+    parts::Parts,
+};
+use crate::{
+    limits::{RETRY_AFTER_MS, STREAMS_PER_CONNECTION_MAX},
+    reader::Held,
+    stopping::Stopping,
+};
 
 /// Calls that one stream has open at a time: as many as a connection has of calls by themselves.
 const CALLS_MAX: usize = STREAMS_PER_CONNECTION_MAX as usize;
@@ -153,7 +163,8 @@ impl Calls {
             let Some(requests) = &mut self.requests else { return Poll::Ready(Ok(None)) };
             match requests.poll_next_unpin(context) {
                 Poll::Ready(Some(Ok(message))) if message.calls.len() > CALLS_PER_MESSAGE_MAX => {
-                    let message = format!("{} calls in one message; {CALLS_PER_MESSAGE_MAX} at most", message.calls.len());
+                    let message =
+                        format!("{} calls in one message; {CALLS_PER_MESSAGE_MAX} at most", message.calls.len());
                     return Poll::Ready(Err(Status::invalid_argument(message)));
                 }
                 Poll::Ready(Some(Ok(message))) => self.next = message.calls.into_iter(),
