@@ -26,6 +26,7 @@ use tonic::{Code, Status};
 use crate::attempt::whole_ms;
 use crate::core::MESSAGE_BYTES_MAX;
 use crate::pipelined::Pipelined;
+use crate::verdict::words;
 
 /// Calls in one message, and about the bytes of their requests.
 const CALLS_PER_MESSAGE: usize = 128;
@@ -74,7 +75,8 @@ impl Pipeline {
         }
         let line = self.line().ok_or(Unanswered::Alone)?;
         // 0 is none.
-        let timeout_ms = timeout.map_or(0, |timeout| whole_ms(timeout).as_millis().try_into().unwrap_or(u32::MAX).max(1));
+        let timeout_ms =
+            timeout.map_or(0, |timeout| whole_ms(timeout).as_millis().try_into().unwrap_or(u32::MAX).max(1));
         let mut asked = Asked::new(line, request.call(), timeout_ms);
         // The sender goes with an answer only.
         let answer = (&mut asked.answer).await.unwrap_or_else(|_| Err(Unanswered::Failed(broken("it is gone"))));
@@ -323,7 +325,8 @@ async fn serve(line: Arc<Line>, channel: Channel) {
                 ending.line.answered(message.answers.into_iter().map(|answer| (answer.id, answer.answer)));
             }
             Ok(None) => break broken("the member ended it"),
-            Err(status) => break status,
+            // Whatever its code says: it answers none of the calls, and those that were sent may have been done.
+            Err(status) => break broken(&words(&status, true)),
         }
     };
 }

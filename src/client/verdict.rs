@@ -123,7 +123,7 @@ fn judge_code(status: &Status) -> Verdict {
 
 /// What the transport says, for people. It tends to say the same at each link of a chain of sources: the last one, which
 /// knows what happened, is enough.
-fn words(status: &Status, connected: bool) -> String {
+pub(crate) fn words(status: &Status, connected: bool) -> String {
     let cause = status.source().map(|source| root(source).to_string());
     let timed_out = status.code() == Code::DeadlineExceeded || status.message() == TIMEOUT_EXPIRED;
     match cause {

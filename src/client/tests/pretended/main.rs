@@ -3,5 +3,6 @@
 
 mod fake;
 mod holding;
+mod pipelines;
 mod retries;
 mod watches;

@@ -13,10 +13,12 @@ use std::time::Duration;
 use ringfence_client::{Client, ClientBuilder};
 use ringfence_proto::v1;
 use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+pub use services::Opened;
 pub use world::World;
 
 /// What happens to a call instead of its being served.
@@ -44,6 +46,8 @@ pub struct Node {
 pub struct Script {
     faults: Mutex<HashMap<&'static str, Vec<Fault>>>,
     calls: Mutex<HashMap<&'static str, u64>>,
+    /// Who is given the pipelines that clients open; nobody, and it has none.
+    pipelines: Mutex<Option<mpsc::UnboundedSender<Opened>>>,
 }
 
 impl Script {
@@ -96,6 +100,13 @@ impl Node {
     pub fn faults(&self, call: &'static str, faults: impl IntoIterator<Item = Fault>) {
         let mut all = self.script.faults.lock().unwrap();
         all.entry(call).or_default().extend(faults);
+    }
+
+    /// From now on it has pipelines: those that clients open come here.
+    pub fn pipelines(&self) -> mpsc::UnboundedReceiver<Opened> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.script.pipelines.lock().unwrap() = Some(sender);
+        receiver
     }
 
     /// How often it was asked this.

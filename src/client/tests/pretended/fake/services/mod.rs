@@ -4,6 +4,7 @@ mod cluster;
 mod election;
 mod kv;
 mod lock;
+mod pipeline;
 mod session;
 mod watch;
 
@@ -16,12 +17,14 @@ use ringfence_proto::v1::cluster_server::ClusterServer;
 use ringfence_proto::v1::election_server::ElectionServer;
 use ringfence_proto::v1::kv_server::KvServer;
 use ringfence_proto::v1::lock_server::LockServer;
+use ringfence_proto::v1::pipeline_server::PipelineServer;
 use ringfence_proto::v1::session_server::SessionServer;
 use ringfence_proto::v1::watch_server::WatchServer;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Code, Response, Status};
 
+pub use self::pipeline::Opened;
 use super::{Fault, Script, World, header, status};
 
 #[derive(Clone)]
@@ -39,6 +42,7 @@ pub fn server(id: u64, world: Arc<World>, script: Arc<Script>) -> Router {
         .add_service(LockServer::new(member.clone()))
         .add_service(ElectionServer::new(member.clone()))
         .add_service(WatchServer::new(member.clone()))
+        .add_service(PipelineServer::new(member.clone()))
         .add_service(ClusterServer::new(member))
 }
 
