@@ -73,11 +73,16 @@ impl Pipeline {
         if !request.fits() {
             return Err(Unanswered::Alone);
         }
+        let call = request.call();
+        // With others it might be more than a member takes in one message.
+        if call.encoded_len() >= MESSAGE_BYTES {
+            return Err(Unanswered::Alone);
+        }
         let line = self.line().ok_or(Unanswered::Alone)?;
         // 0 is none.
         let timeout_ms =
             timeout.map_or(0, |timeout| whole_ms(timeout).as_millis().try_into().unwrap_or(u32::MAX).max(1));
-        let mut asked = Asked::new(line, request.call(), timeout_ms);
+        let mut asked = Asked::new(line, call, timeout_ms);
         // The sender goes with an answer only.
         let answer = (&mut asked.answer).await.unwrap_or_else(|_| Err(Unanswered::Failed(broken("it is gone"))));
         asked.answered = true;

@@ -135,3 +135,10 @@ async fn a_stream_that_breaks_leaves_a_put_unknown_and_has_a_get_repeated() {
         open = Some(stream);
     }
 }
+
+#[tokio::test]
+async fn a_large_request_is_made_by_itself() {
+    let alone = Alone::new().await;
+    alone.client.kv().put("a", vec![0; 64 << 10]).await.unwrap();
+    assert_eq!((alone.node.calls("pipeline"), alone.node.calls("put")), (0, 1));
+}
