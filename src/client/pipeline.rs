@@ -31,7 +31,9 @@ use crate::verdict::words;
 /// Calls in one message, and about the bytes of their requests.
 const CALLS_PER_MESSAGE: usize = 128;
 const MESSAGE_BYTES: usize = 64 << 10;
-/// Calls that wait for a lock or an election on one stream: half of what a member takes, so that others find room.
+/// Calls that a member takes at a time from one stream. More wait here until some are answered, since it would refuse them.
+const SENT_MAX: usize = 2048;
+/// Calls that wait for a lock or an election on one stream: half of those, so that others find room.
 const WAITS_MAX: usize = 1000;
 
 /// One member's pipeline. Dropping it ends the stream when all calls are answered.
@@ -157,6 +159,8 @@ struct Queue {
     last: u64,
     /// Not sent yet.
     calls: VecDeque<PipelinedCall>,
+    /// Those that were sent and given up, of which the member isn't told yet.
+    cancels: VecDeque<u64>,
     /// Sent or not, by their ids.
     waiting: HashMap<u64, Told>,
     /// Of whoever sends.
@@ -173,8 +177,25 @@ enum End {
 }
 
 impl Queue {
-    fn push(&mut self, id: u64, timeout_ms: u32, call: Call) {
-        self.calls.push_back(PipelinedCall { id, timeout_ms, call: Some(call) });
+    /// What is sent next, if anything can be. What is given up makes room for others, so it is first.
+    fn next(&mut self) -> Option<PipelinedCall> {
+        if let Some(id) = self.cancels.pop_front() {
+            return Some(PipelinedCall { id, timeout_ms: 0, call: Some(Call::Cancel(PipelineCancel {})) });
+        }
+        if self.has_room() { self.calls.pop_front() } else { None }
+    }
+
+    /// The member takes another call.
+    fn has_room(&self) -> bool {
+        // All that aren't sent wait for an answer, too.
+        self.waiting.len().saturating_sub(self.calls.len()) < SENT_MAX
+    }
+
+    fn can_send(&self) -> bool {
+        !self.cancels.is_empty() || !self.calls.is_empty() && self.has_room()
+    }
+
+    fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
@@ -187,9 +208,7 @@ impl Line {
         let mut queue = self.queue.lock();
         queue.closing = true;
         queue.end.get_or_insert(End::Broken);
-        if let Some(waker) = queue.waker.take() {
-            waker.wake();
-        }
+        queue.wake();
     }
 
     /// Hands answers to those who wait for them.
@@ -200,6 +219,9 @@ impl Line {
             if let (Some(told), Some(answer)) = (queue.waiting.remove(&id), answer) {
                 let _ = told.send(Ok(answer));
             }
+        }
+        if queue.can_send() {
+            queue.wake();
         }
     }
 
@@ -239,12 +261,16 @@ impl Asked {
             let id = queue.last;
             match queue.end {
                 // Between its opening and now.
-                Some(_) => {
+                Some(End::Missing) => {
+                    let _ = told.send(Err(Unanswered::Alone));
+                }
+                Some(End::Broken) => {
                     let _ = told.send(Err(Unanswered::Failed(never_sent())));
                 }
                 None => {
                     queue.waiting.insert(id, told);
-                    queue.push(id, timeout_ms, call);
+                    queue.calls.push_back(PipelinedCall { id, timeout_ms, call: Some(call) });
+                    queue.wake();
                 }
             }
             id
@@ -264,8 +290,9 @@ impl Drop for Asked {
         }
         match queue.calls.iter().position(|call| call.id == self.id) {
             Some(unsent) => drop(queue.calls.remove(unsent)),
-            None => queue.push(self.id, 0, Call::Cancel(PipelineCancel {})),
+            None => queue.cancels.push_back(self.id),
         }
+        queue.wake();
     }
 }
 
@@ -282,9 +309,9 @@ impl Stream for Outgoing {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<PipelineRequest>> {
         let line = self.line.clone();
         let mut queue = line.queue.lock();
-        if queue.calls.is_empty() {
+        if !queue.can_send() {
             self.waited = false;
-            if queue.closing {
+            if queue.closing && queue.calls.is_empty() {
                 return Poll::Ready(None);
             }
             queue.waker = Some(context.waker().clone());
@@ -299,7 +326,7 @@ impl Stream for Outgoing {
         let (mut calls, mut bytes) = (Vec::with_capacity(queue.calls.len().min(CALLS_PER_MESSAGE)), 0);
         while calls.len() < CALLS_PER_MESSAGE
             && bytes < MESSAGE_BYTES
-            && let Some(call) = queue.calls.pop_front()
+            && let Some(call) = queue.next()
         {
             bytes += call.encoded_len();
             calls.push(call);

@@ -6,8 +6,8 @@ use crate::fake::{Node, Opened, World, client, cluster, header};
 use bytes::Bytes;
 use ringfence_client::{Client, Error, PutResult};
 use ringfence_proto::v1::{
-    KeyValue, PipelineResponse, PipelinedAnswer, PipelinedCall, PutRequest, PutResponse, RangeRequest, RangeResponse,
-    pipelined_answer::Answer, pipelined_call::Call,
+    KeyValue, PipelineAlone, PipelineCancel, PipelineResponse, PipelinedAnswer, PipelinedCall, PutRequest, PutResponse,
+    RangeRequest, RangeResponse, pipelined_answer::Answer, pipelined_call::Call,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
@@ -141,4 +141,108 @@ async fn a_large_request_is_made_by_itself() {
     let alone = Alone::new().await;
     alone.client.kv().put("a", vec![0; 64 << 10]).await.unwrap();
     assert_eq!((alone.node.calls("pipeline"), alone.node.calls("put")), (0, 1));
+}
+
+/// As many as a member takes at a time.
+const SENT_MAX: usize = 2048;
+
+#[tokio::test]
+async fn a_member_gets_no_more_calls_at_a_time_than_it_takes() {
+    let mut alone = Alone::new().await;
+    let mut puts: Vec<_> = (0..=SENT_MAX).map(|_| alone.put("a")).collect();
+    let mut stream = alone.stream().await;
+    let mut calls = stream.calls(SENT_MAX).await;
+    // They leave in the order of their coming, so this is the one that waits: nothing is to be seen of it, or of what comes later.
+    let (last, later) = (puts.pop().unwrap(), alone.put("b"));
+    let given_up = puts.pop().unwrap();
+    given_up.abort();
+    let cancel = stream.next().await.unwrap();
+    assert!(matches!(cancel[0].call, Some(Call::Cancel(_))), "{cancel:?}");
+    let gone = calls.pop().unwrap();
+    assert_eq!(cancel[0].id, gone.id);
+    // That made room for one, and each answer for another.
+    let mut more = cancel[1..].to_vec();
+    if more.is_empty() {
+        more = stream.next().await.unwrap();
+    }
+    assert_eq!(more.len(), 1, "{more:?}");
+    alone.answer(&stream, vec![calls.pop().unwrap()]);
+    more.extend(stream.next().await.unwrap());
+    assert_eq!(more.len(), 2, "{more:?}");
+    alone.answer(&stream, calls);
+    alone.answer(&stream, more);
+    for put in puts {
+        put.await.unwrap().unwrap();
+    }
+    last.await.unwrap().unwrap();
+    later.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_call_that_was_never_sent_is_made_again() {
+    let mut alone = Alone::new().await;
+    let puts: Vec<_> = (0..SENT_MAX).map(|_| alone.put("a")).collect();
+    let mut stream = alone.stream().await;
+    stream.calls(SENT_MAX).await;
+    let kv = alone.client.kv();
+    let mut unsent = Box::pin(async move { kv.put("b", "").await });
+    assert!(futures::poll!(&mut unsent).is_pending());
+    stream.fail(Status::unavailable("broken"));
+    let unsent = tokio::spawn(unsent);
+    for put in puts {
+        let error = put.await.unwrap().unwrap_err();
+        assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
+    }
+    let mut stream = alone.stream().await;
+    let (put, asked) = alone.serve(&mut stream, unsent).await;
+    put.unwrap();
+    assert_eq!(asked, ["b"]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_is_cancelled() {
+    let mut alone = Alone::new().await;
+    let put = alone.put("a");
+    let mut stream = alone.stream().await;
+    let id = stream.calls(1).await[0].id;
+    put.abort();
+    let cancel = stream.calls(1).await;
+    assert_eq!(cancel, [PipelinedCall { id, timeout_ms: 0, call: Some(Call::Cancel(PipelineCancel {})) }]);
+    // Nobody is hurt by an answer that was on its way.
+    stream.say(PipelineResponse { answers: vec![PipelinedAnswer { id, answer: None }], closing: false });
+    let get = alone.get("b");
+    alone.serve(&mut stream, get).await.0.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_the_stream_is_asked_for_by_itself() {
+    let mut alone = Alone::new().await;
+    alone.world.put(&Bytes::from_static(b"a"), &Bytes::new(), None);
+    let get = alone.get("a");
+    let mut stream = alone.stream().await;
+    let id = stream.calls(1).await[0].id;
+    let too_large = PipelinedAnswer { id, answer: Some(Answer::Alone(PipelineAlone {})) };
+    stream.say(PipelineResponse { answers: vec![too_large], closing: false });
+    assert_eq!(get.await.unwrap().unwrap().unwrap().version, 1);
+    assert_eq!(alone.node.calls("range"), 1);
+}
+
+#[tokio::test]
+async fn a_stream_that_closes_takes_no_more_and_answers_what_it_has() {
+    let mut alone = Alone::new().await;
+    let (first, second) = (alone.put("a"), alone.put("b"));
+    let mut stream = alone.stream().await;
+    let mut calls = stream.calls(2).await;
+    let last = calls.split_off(1);
+    stream.say(PipelineResponse { closing: true, ..Default::default() });
+    assert_eq!(stream.next().await, None, "the client ends its side");
+    alone.answer(&stream, calls);
+    first.await.unwrap().unwrap();
+    let get = alone.get("c");
+    let mut next = alone.stream().await;
+    assert_eq!(alone.serve(&mut next, get).await.1, ["c"]);
+    // What the former has still comes.
+    alone.answer(&stream, last);
+    second.await.unwrap().unwrap();
+    assert_eq!((alone.node.calls("pipeline"), alone.node.calls("put")), (2, 0));
 }
