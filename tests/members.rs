@@ -128,7 +128,7 @@ async fn health_and_reflection_are_the_standard_ones() {
     let answer = within("the reflection", answers.message()).await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else { panic!("{answer:?}") };
     let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
-    for service in ["Cluster", "Election", "Kv", "Lock", "Session", "Watch"] {
+    for service in ["Cluster", "Election", "Kv", "Lock", "Pipeline", "Session", "Watch"] {
         assert!(names.contains(&format!("ringfence.v1.{service}")), "{names:?}");
     }
 }

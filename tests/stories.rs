@@ -10,6 +10,7 @@ mod lasting;
 mod locks;
 mod members;
 mod monitoring;
+mod pipeline;
 mod resizing;
 mod rolling;
 mod sessions;

@@ -7,7 +7,8 @@ use ringfence_proto::v1::{
     LockDescribeRequest, LockDescribeResponse, LockReleaseRequest, LockTryAcquireRequest, LockValidateRequest,
     MemberStatus, PutRequest, PutResponse, RangeRequest, RangeResponse, SessionDescribeRequest, SessionOpenRequest,
     TxnOp, cluster_client::ClusterClient, election_client::ElectionClient, kv_client::KvClient,
-    lock_client::LockClient, session_client::SessionClient, txn_op, watch_client::WatchClient,
+    lock_client::LockClient, pipeline_client::PipelineClient, session_client::SessionClient, txn_op,
+    watch_client::WatchClient,
 };
 use tonic::{
     Code, Status,
@@ -34,6 +35,8 @@ pub struct Raw {
     pub watch: WatchClient<Channel>,
     /// Members.
     pub cluster: ClusterClient<Channel>,
+    /// Calls of the others on one stream.
+    pub pipeline: PipelineClient<Channel>,
 }
 
 impl Raw {
@@ -62,6 +65,7 @@ impl Raw {
             election: ElectionClient::new(channel.clone()),
             watch: WatchClient::new(channel.clone()),
             cluster: ClusterClient::new(channel.clone()),
+            pipeline: PipelineClient::new(channel.clone()),
             channel,
         }
     }
