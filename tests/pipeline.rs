@@ -252,7 +252,10 @@ async fn more_calls_than_a_stream_may_have_are_refused_and_may_be_given_up() {
     queued(&mut node, CALLS_MAX).await;
     let told = status(calls.ask(CALLS_MAX + 1, Call::Put(put("k", "v"))).await);
     assert_eq!(refusal(Err::<(), _>(told)), (Code::ResourceExhausted, "OVERLOADED".into()));
-    calls.send([cancel(7)]).await;
+    // What is given up makes room at once.
+    calls.send([cancel(7), call(CALLS_MAX + 2, Call::Put(put("k", "v")))]).await;
+    let answer = calls.answer(CALLS_MAX + 2).await;
+    assert!(matches!(answer, Answer::Put(_)), "{answer:?}");
     queued(&mut node, CALLS_MAX - 1).await;
     assert!(calls.answers.is_empty(), "{:?}", calls.answers);
 }

@@ -188,7 +188,8 @@ impl Calls {
         };
         let services = self.services.clone();
         // Refused instead of left unread, since behind it may be what gives up a call that is open.
-        let refused = match self.open.len() {
+        // Those that were given up don't count, though they are dropped at their next turn only.
+        let refused = match self.aborts.len() {
             _ if self.closing => Some(stopping()),
             CALLS_MAX.. => Some(overloaded("calls of this stream", RETRY_AFTER_MS)),
             _ => None,
