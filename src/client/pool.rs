@@ -1,8 +1,9 @@
 //! Connections to the members.
 //!
-//! Short calls to one member share one connection. Calls that stay open (waits, watches, observers) have connections
-//! of their own, a bounded number on each: a server bounds the streams of a connection, and a stream that isn't read
-//! takes a part of its connection's window. So neither can keep a short call or a renewal waiting.
+//! Short calls to one member share one connection, on which most of them share a stream, with waits. Calls that stay open by
+//! themselves (watches, observers, waits beyond those) have connections of their own, a bounded number on each: a server
+//! bounds the streams of a connection, and a stream that isn't read takes a part of its connection's window. So neither
+//! can keep a short call or a renewal waiting.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

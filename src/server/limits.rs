@@ -13,8 +13,8 @@ pub const CONNECTIONS_MAX: usize = 16_384;
 /// Files that are kept for the log, the snapshots and the other members, out of what the system allows.
 pub const FILES_RESERVED: usize = 256;
 
-/// Calls that one connection has open at a time. A waiting lock is an open call, so that this bounds the locks that a process
-/// waits for; the next ones wait in the client until one is over.
+/// Calls that one connection has open at a time, and those that share one stream. A waiting lock is an open call, so that this bounds the
+/// locks that a process waits for; the next ones wait in the client until one is over.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 2048;
 
 /// How long a connection may take to say its first byte. Whoever connects and says nothing is no client.
