@@ -1,25 +1,30 @@
 //! The ordered, multi-version map.
 //!
-//! Three maps share the versions: the live keys, all versions by key and revision, and the versions of each revision in
-//! the order in which they were made. Invariants:
+//! A version is either the newest of a living key or among the older ones, and each change of the history also stands in its revision,
+//! in the order in which they were made. Invariants:
 //!
 //! - Revisions only grow, and every change makes exactly the next one.
 //! - A revision holds each key at most once.
-//! - A live key is the newest version in its history; a key whose newest version is a tombstone isn't live.
+//! - Older versions of a key are in the order of their revisions, and of a living key they are older than the living one. A tombstone is
+//!   the newest version of a key that isn't alive, or has a version after it.
 //! - At or below the compacted revision there is at most one version of a key, and it is no tombstone.
 //! - Every version above the compacted revision stands in its revision, and nothing else does.
 
+mod older;
 mod verify;
 
+use std::iter;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use imbl::OrdMap;
+use imbl::{OrdMap, Vector};
 
 use crate::command::{Revision, SessionId};
 use crate::outcome::{Change, Event, EventKind, KeyView};
 use crate::snapshot::Version;
 use crate::span::Interval;
+use older::Older;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +36,36 @@ pub(crate) struct Keyspace {
     /// Bytes of keys and values, all versions.
     pub bytes: u64,
     live: OrdMap<Bytes, Arc<Version>>,
-    history: OrdMap<(Bytes, Revision), Arc<Version>>,
-    revisions: OrdMap<Revision, Arc<[Arc<Version>]>>,
+    older: Older,
+    /// Above the compacted revision, oldest first.
+    revisions: Vector<Made>,
+}
+
+/// What one revision changed.
+#[derive(Clone, Debug)]
+enum Made {
+    One(Arc<Version>),
+    Many(Arc<[Arc<Version>]>),
+}
+
+impl Made {
+    fn of(mut versions: Vec<Arc<Version>>) -> Self {
+        match (versions.pop(), versions.is_empty()) {
+            (Some(only), true) => Self::One(only),
+            (last, _) => Self::Many(versions.into_iter().chain(last).collect()),
+        }
+    }
+
+    fn versions(&self) -> &[Arc<Version>] {
+        match self {
+            Self::One(version) => std::slice::from_ref(version),
+            Self::Many(versions) => versions,
+        }
+    }
+
+    fn revision(&self) -> Revision {
+        self.versions().first().map_or(0, |version| version.mod_revision)
+    }
 }
 
 /// The next revision while it is made.
@@ -84,15 +117,17 @@ impl Keyspace {
         self.version_at(key, revision).filter(|version| !version.deleted)
     }
 
-    fn version_at(&self, key: &Bytes, revision: Revision) -> Option<&Arc<Version>> {
-        self.history.range((key.clone(), 0)..=(key.clone(), revision)).next_back().map(|(_, version)| version)
+    fn version_at(&self, key: &[u8], revision: Revision) -> Option<&Arc<Version>> {
+        let newest = self.live.get(key).filter(|newest| newest.mod_revision <= revision);
+        newest.or_else(|| self.older.at(key, revision))
     }
 
     /// The first key of an interval that lived at a revision.
     pub fn first_at(&self, interval: &Interval, revision: Revision) -> Option<&Arc<Version>> {
         let mut from = interval.start.clone();
         loop {
-            let (key, _) = self.history.get_next(&(from, 0)).map(|(at, _)| at)?;
+            let living = self.live.get_next(&from[..]).map(|(key, _)| key);
+            let key = [living, self.older.key_from(&from)].into_iter().flatten().min()?;
             if !interval.contains(key) {
                 return None;
             }
@@ -107,11 +142,9 @@ impl Keyspace {
     pub fn last_at(&self, interval: &Interval, revision: Revision) -> Option<&Arc<Version>> {
         let mut end = interval.end.clone();
         loop {
-            // No version has revision 0, so that the end itself is not found.
-            let (key, _) = match end {
-                Some(end) => self.history.get_prev(&(end, 0)).map(|(at, _)| at)?,
-                None => self.history.get_max().map(|(at, _)| at)?,
-            };
+            let below = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let living = self.live.range::<_, [u8]>((Bound::Unbounded, below)).next_back().map(|(key, _)| key);
+            let key = [living, self.older.key_below(below)].into_iter().flatten().max()?;
             if !interval.contains(key) {
                 return None;
             }
@@ -123,9 +156,8 @@ impl Keyspace {
     }
 
     /// Versions of a key, newest first.
-    pub fn versions(&self, key: &Bytes) -> impl Iterator<Item = &Arc<Version>> {
-        let all = self.history.range((key.clone(), 0)..=(key.clone(), Revision::MAX));
-        all.rev().map(|(_, version)| version)
+    pub fn versions(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Version>> + use<'_> {
+        self.live.get(key).into_iter().chain(self.older.of(key).rev())
     }
 
     /// Begins the next revision.
@@ -150,7 +182,7 @@ impl Keyspace {
             deleted: false,
         });
         self.live.insert(key, version.clone());
-        self.record(draft, EventKind::Put, version, before.as_deref());
+        self.record(draft, EventKind::Put, version, before.as_ref());
         before
     }
 
@@ -168,14 +200,17 @@ impl Keyspace {
             claim: false,
             deleted: true,
         });
-        self.record(draft, EventKind::Delete, version, Some(&before));
+        self.record(draft, EventKind::Delete, version.clone(), Some(&before));
+        self.older.push(version);
         Some(before)
     }
 
-    fn record(&mut self, draft: &mut Draft, kind: EventKind, version: Arc<Version>, before: Option<&Version>) {
+    fn record(&mut self, draft: &mut Draft, kind: EventKind, version: Arc<Version>, before: Option<&Arc<Version>>) {
         debug_assert!(before.is_none_or(|before| before.mod_revision < draft.revision), "one event a key and revision");
         self.bytes = self.bytes.saturating_add(size(&version));
-        self.history.insert((version.key.clone(), draft.revision), version.clone());
+        if let Some(before) = before {
+            self.older.push(before.clone());
+        }
         draft.events.push(Event { kind, key: view(&version, true), prev: before.map(|before| view(before, true)) });
         draft.versions.push(version);
     }
@@ -187,15 +222,18 @@ impl Keyspace {
         }
         debug_assert_eq!(draft.revision, self.revision + 1, "revisions only grow, one by one");
         self.revision = draft.revision;
-        self.revisions.insert(draft.revision, draft.versions.into());
+        self.revisions.push_back(Made::of(draft.versions));
         Some(Arc::new(Change { revision: draft.revision, events: draft.events }))
     }
 
     /// Changes from a revision on, oldest first.
     pub fn changes(&self, from: Revision) -> impl Iterator<Item = Arc<Change>> + '_ {
-        self.revisions.range(from..).map(|(&revision, versions)| {
-            let events = versions.iter().map(|version| self.event(version)).collect();
-            Arc::new(Change { revision, events })
+        let first = match self.revisions.binary_search_by_key(&from, Made::revision) {
+            Ok(index) | Err(index) => index,
+        };
+        self.revisions.focus().narrow(first..).into_iter().map(|made| {
+            let events = made.versions().iter().map(|version| self.event(version)).collect();
+            Arc::new(Change { revision: made.revision(), events })
         })
     }
 
@@ -210,10 +248,10 @@ impl Keyspace {
 
     /// Forgets what isn't the newest at `revision`. Takes time in proportion to what is forgotten.
     pub fn compact(&mut self, revision: Revision) {
-        while let Some((oldest, versions)) = self.revisions.get_min().filter(|(oldest, _)| *oldest <= revision).cloned()
-        {
-            self.revisions.remove(&oldest);
-            for version in versions.iter() {
+        while self.revisions.front().is_some_and(|oldest| oldest.revision() <= revision) {
+            let Some(made) = self.revisions.pop_front() else { break };
+            let oldest = made.revision();
+            for version in made.versions() {
                 // At most one version stands before it: older ones went when that one was looked at.
                 let before = self.version_at(&version.key, oldest - 1).map(|before| before.mod_revision);
                 if let Some(before) = before {
@@ -227,8 +265,8 @@ impl Keyspace {
         self.compacted = revision;
     }
 
-    fn forget(&mut self, key: &Bytes, revision: Revision) {
-        if let Some(version) = self.history.remove(&(key.clone(), revision)) {
+    fn forget(&mut self, key: &[u8], revision: Revision) {
+        if let Some(version) = self.older.forget(key, revision) {
             self.bytes = self.bytes.saturating_sub(size(&version));
         }
     }
@@ -244,12 +282,21 @@ impl Keyspace {
 
     /// Versions that history begins with, in the order of their keys.
     pub fn base(&self) -> impl Iterator<Item = &Version> + Send + '_ {
-        self.history.values().filter(|version| version.mod_revision <= self.compacted).map(|version| &**version)
+        let base = |version: &&Arc<Version>| version.mod_revision <= self.compacted;
+        // A key has one at most, as the oldest of its versions.
+        let mut living = self.live.values().filter(base).peekable();
+        let mut older = self.older.iter().filter_map(|versions| versions.front()).filter(base).peekable();
+        iter::from_fn(move || match (living.peek(), older.peek()) {
+            (Some(alive), Some(old)) if old.key < alive.key => older.next(),
+            (None, Some(_)) => older.next(),
+            _ => living.next(),
+        })
+        .map(|version| &**version)
     }
 
     /// All later versions, in the order in which they were made.
     pub fn later(&self) -> impl Iterator<Item = &Version> + Send + '_ {
-        self.revisions.values().flat_map(|versions| versions.iter().map(|version| &**version))
+        self.revisions.iter().flat_map(|made| made.versions().iter().map(|version| &**version))
     }
 
     /// Puts versions of a snapshot back: those of [`Self::base`] one by one, then those of [`Self::later`], all of one
@@ -261,20 +308,22 @@ impl Keyspace {
         let versions: Vec<_> = versions.into_iter().map(Arc::new).collect();
         for version in &versions {
             self.bytes = self.bytes.saturating_add(size(version));
-            if version.deleted {
-                self.live.remove(&version.key[..]);
-            } else {
-                self.live.insert(version.key.clone(), version.clone());
+            let newest = self.live.get(&version.key[..]).or_else(|| self.older.newest(&version.key));
+            if newest.is_some_and(|newest| newest.mod_revision >= revision) {
+                return Err(format!("key {} is not in order in revision {revision}", name(&version.key)));
             }
-            if self.history.insert((version.key.clone(), revision), version.clone()).is_some() {
-                return Err(format!("key {} is twice in revision {revision}", name(&version.key)));
-            }
+            let before = match version.deleted {
+                true => self.live.remove(&version.key[..]),
+                false => self.live.insert(version.key.clone(), version.clone()),
+            };
+            let tombstone = version.deleted.then(|| version.clone());
+            before.into_iter().chain(tombstone).for_each(|older| self.older.push(older));
         }
         if revision > self.compacted {
-            if self.revisions.get_max().is_some_and(|(newest, _)| *newest >= revision) {
+            if self.revisions.last().is_some_and(|newest| newest.revision() >= revision) {
                 return Err(format!("revision {revision} is out of order"));
             }
-            self.revisions.insert(revision, versions.into());
+            self.revisions.push_back(Made::of(versions));
         }
         Ok(())
     }

@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::{Keyspace, name, size};
 use crate::command::Revision;
 use crate::snapshot::Version;
@@ -21,53 +19,57 @@ impl Keyspace {
         let mut bytes = 0_u64;
         let mut later = 0;
         let mut before: Option<&Arc<Version>> = None;
-        for ((key, revision), version) in &self.history {
+        for versions in self.older.iter() {
+            for version in versions {
+                bytes += size(version);
+                later += usize::from(version.mod_revision > self.compacted);
+                self.verify_version(version, before)?;
+                before = Some(version);
+            }
+        }
+        for (key, version) in &self.live {
             bytes += size(version);
-            later += usize::from(*revision > self.compacted);
-            self.verify_version(key, *revision, version, before)?;
-            before = Some(version);
+            later += usize::from(version.mod_revision > self.compacted);
+            self.verify_version(version, self.older.newest(key))?;
+            if version.deleted || version.key != *key {
+                return Err(format!("live key {} is not its newest version", name(key)));
+            }
         }
         let listed = self.verify_revisions()?;
         if listed != later || bytes != self.bytes {
             return Err(format!("{listed} versions in revisions for {later}, {bytes} bytes for {}", self.bytes));
-        }
-        for (key, version) in &self.live {
-            let newest = self.version_at(key, Revision::MAX);
-            if version.deleted || newest.is_none_or(|newest| !Arc::ptr_eq(newest, version)) {
-                return Err(format!("live key {} is not its newest version", name(key)));
-            }
         }
         Ok(())
     }
 
     fn verify_revisions(&self) -> Result<usize, String> {
         let mut listed = 0;
-        for (revision, versions) in &self.revisions {
-            let mut keys = BTreeSet::new();
-            for version in versions.iter() {
-                let known = self.history.get(&(version.key.clone(), *revision));
+        let mut newest = self.compacted;
+        for made in &self.revisions {
+            let (mut keys, revision) = (BTreeSet::new(), made.revision());
+            if revision <= newest {
+                return Err(format!("revision {revision} comes after revision {newest}"));
+            }
+            newest = revision;
+            for version in made.versions() {
+                let known = self.version_at(&version.key, revision);
                 let same = known.is_some_and(|known| Arc::ptr_eq(known, version));
-                if *revision <= self.compacted || !same || !keys.insert(&version.key) {
+                if version.mod_revision != revision || !same || !keys.insert(&version.key) {
                     return Err(format!("key {} is wrongly listed in revision {revision}", name(&version.key)));
                 }
             }
-            listed += versions.len();
+            listed += made.versions().len();
         }
         Ok(listed)
     }
 
-    fn verify_version(
-        &self,
-        key: &Bytes,
-        revision: Revision,
-        version: &Arc<Version>,
-        before: Option<&Arc<Version>>,
-    ) -> Result<(), String> {
+    fn verify_version(&self, version: &Version, before: Option<&Arc<Version>>) -> Result<(), String> {
+        let (key, revision) = (&version.key, version.mod_revision);
         let what = || format!("key {} in revision {revision}", name(key));
-        if revision == 0 || revision > self.revision || version.mod_revision != revision || version.key != *key {
+        let before = before.filter(|before| before.key == *key);
+        if revision == 0 || revision > self.revision || before.is_some_and(|before| before.mod_revision >= revision) {
             return Err(format!("{}: revision out of place", what()));
         }
-        let before = before.filter(|before| before.key == *key);
         if revision <= self.compacted && (version.deleted || before.is_some()) {
             return Err(format!("{}: should have been compacted", what()));
         }
