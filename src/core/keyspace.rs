@@ -77,6 +77,13 @@ pub(crate) struct Draft {
     versions: Vec<Arc<Version>>,
 }
 
+impl Draft {
+    /// The key that was written last.
+    pub fn last_key(&self) -> Option<&Bytes> {
+        self.versions.last().map(|version| &version.key)
+    }
+}
+
 /// What a put writes.
 #[derive(Debug)]
 pub(crate) struct Written<'a> {

@@ -71,6 +71,8 @@ impl Step<'_> {
                     let written = Written { key: &key, value: &put.value, session: put.session, claim: false };
                     let before = self.put(&mut draft, &written);
                     let prev = before.filter(|_| put.prev).map(|before| view(&before, true));
+                    // The keyspace's own copy: the reply may be remembered, and the request's key keeps its whole entry in memory.
+                    let key = draft.last_key().cloned().unwrap_or(key);
                     OpReply::Put { key, prev }
                 }
                 Planned::Delete { keys, prev } => {

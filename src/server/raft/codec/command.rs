@@ -6,7 +6,7 @@ use ringfence_core::{
 };
 use ringfence_proto::storage as pb;
 
-use super::{DecodeError, own};
+use super::{DecodeError, all};
 
 /// A request as a message.
 pub fn request_to(request: &Request) -> pb::Request {
@@ -75,25 +75,25 @@ fn command_from(message: pb::request::Command) -> Result<Command, DecodeError> {
         Message::RenewSessions(renew) => Command::RenewSessions { ids: renew.ids.into_iter().map(SessionId).collect() },
         Message::CloseSession(close) => Command::CloseSession { id: SessionId(close.id) },
         Message::Claim(claim) => Command::Claim(Claim {
-            name: own(&claim.name),
+            name: claim.name,
             session: SessionId(claim.session),
-            suffix: own(&claim.suffix),
+            suffix: claim.suffix,
             mode: mode_from(claim.mode)?,
-            value: own(&claim.value),
+            value: claim.value,
             attempt: claim.attempt,
             only_if_free: claim.only_if_free,
         }),
         Message::Release(release) => Command::Release {
-            name: own(&release.name),
+            name: release.name,
             session: SessionId(release.session),
             which: which_from(release.which.ok_or(DecodeError::Missing("which claim"))?),
         },
-        Message::ForceRelease(force) => Command::ForceRelease { name: own(&force.name), token: force.token },
+        Message::ForceRelease(force) => Command::ForceRelease { name: force.name, token: force.token },
         Message::Proclaim(proclaim) => Command::Proclaim {
-            name: own(&proclaim.name),
+            name: proclaim.name,
             session: SessionId(proclaim.session),
             token: proclaim.token,
-            value: own(&proclaim.value),
+            value: proclaim.value,
         },
         Message::RaiseLevel(raise) => Command::RaiseLevel { level: raise.level },
     })
@@ -131,10 +131,8 @@ fn which_to(which: &Which) -> pb::release::Which {
 fn which_from(message: pb::release::Which) -> Which {
     match message {
         pb::release::Which::Token(token) => Which::Token(token),
-        pb::release::Which::Suffix(suffix) => Which::Suffix(own(&suffix)),
-        pb::release::Which::Attempt(attempt) => {
-            Which::Attempt { suffix: own(&attempt.suffix), attempt: attempt.attempt }
-        }
+        pb::release::Which::Suffix(suffix) => Which::Suffix(suffix),
+        pb::release::Which::Attempt(attempt) => Which::Attempt { suffix: attempt.suffix, attempt: attempt.attempt },
     }
 }
 
@@ -148,9 +146,9 @@ fn txn_to(txn: &Txn) -> pb::Txn {
 
 fn txn_from(message: pb::Txn) -> Result<Txn, DecodeError> {
     Ok(Txn {
-        compare: message.compare.into_iter().map(compare_from).collect::<Result<_, _>>()?,
-        then: message.then.into_iter().map(op_from).collect::<Result<_, _>>()?,
-        otherwise: message.otherwise.into_iter().map(op_from).collect::<Result<_, _>>()?,
+        compare: all(message.compare, compare_from)?,
+        then: all(message.then, op_from)?,
+        otherwise: all(message.otherwise, op_from)?,
     })
 }
 
@@ -183,14 +181,14 @@ fn compare_from(message: pb::Compare) -> Result<Compare, DecodeError> {
         R::Unspecified => return Err(DecodeError::Missing("relation")),
     };
     let target = match message.target.ok_or(DecodeError::Missing("target"))? {
-        T::Value(value) => Target::Value(own(&value)),
+        T::Value(value) => Target::Value(value),
         T::CreateRevision(revision) => Target::CreateRevision(revision),
         T::ModRevision(revision) => Target::ModRevision(revision),
         T::Version(version) => Target::Version(version),
         T::Session(session) => Target::Session(session),
         T::Holds(token) => Target::Holds(token),
     };
-    Ok(Compare { key: own(&message.key), relation, target })
+    Ok(Compare { key: message.key, relation, target })
 }
 
 fn op_to(op: &Op) -> pb::Op {
@@ -211,8 +209,8 @@ fn op_to(op: &Op) -> pb::Op {
 fn op_from(message: pb::Op) -> Result<Op, DecodeError> {
     Ok(match message.op.ok_or(DecodeError::Missing("operation"))? {
         pb::op::Op::Put(put) => Op::Put(Put {
-            key: own(&put.key),
-            value: own(&put.value),
+            key: put.key,
+            value: put.value,
             session: session_from(put.session),
             sequential: put.sequential,
             prev: put.prev,
@@ -238,9 +236,9 @@ fn span_to(span: &Span) -> pb::Span {
 
 fn span_from(message: Option<pb::Span>) -> Result<Span, DecodeError> {
     Ok(match message.and_then(|span| span.span).ok_or(DecodeError::Missing("span"))? {
-        pb::span::Span::Key(key) => Span::Key(own(&key)),
-        pb::span::Span::Between(between) => Span::Between { start: own(&between.start), end: own(&between.end) },
-        pb::span::Span::Prefix(prefix) => Span::Prefix(own(&prefix)),
+        pb::span::Span::Key(key) => Span::Key(key),
+        pb::span::Span::Between(between) => Span::Between { start: between.start, end: between.end },
+        pb::span::Span::Prefix(prefix) => Span::Prefix(prefix),
     })
 }
 
@@ -262,7 +260,7 @@ fn range_to(range: &Range) -> pb::Range {
 fn range_from(message: pb::Range) -> Result<Range, DecodeError> {
     let select = match message.select.ok_or(DecodeError::Missing("selection"))? {
         pb::range::Select::Span(span) => Select::Span(span_from(Some(span))?),
-        pb::range::Select::Children(path) => Select::Children(own(&path)),
+        pb::range::Select::Children(path) => Select::Children(path),
     };
     Ok(Range {
         select,

@@ -3,8 +3,9 @@
 //! The same messages stand in the log, in snapshots and in what one member passes on to another. Encoding can't fail. Decoding
 //! trusts nothing: it answers [`DecodeError`], and never guesses a case that it doesn't know.
 //!
-//! What is decoded owns its bytes: a slice of the message would keep a whole buffer of the network alive for as long as the state
-//! keeps one small key.
+//! What is decoded of snapshots and replies owns its bytes: a slice of the message would keep a whole buffer of the network alive for as
+//! long as the state keeps one small key. Requests are slices of the entry that they stand in, which lives as long as they: of what they
+//! say, the state copies what it keeps.
 
 use bytes::Bytes;
 use prost::Message;
@@ -70,11 +71,7 @@ pub fn entry_to(entry: &Entry) -> Bytes {
 pub fn entry_from(bytes: &Bytes) -> Result<Entry, DecodeError> {
     let message =
         pb::Entry::decode(bytes.clone()).map_err(|error| DecodeError::Protobuf { what: "log entry", error })?;
-    Ok(Entry {
-        clock_ms: message.clock_ms,
-        wall_ms: message.wall_ms,
-        requests: message.requests.into_iter().map(request_from).collect::<Result<_, _>>()?,
-    })
+    Ok(Entry { clock_ms: message.clock_ms, wall_ms: message.wall_ms, requests: all(message.requests, request_from)? })
 }
 
 /// The answer to one request.
@@ -95,6 +92,16 @@ pub fn result_from(result: pb::Result) -> Result<Result<Reply, Refusal>, DecodeE
         pb::result::Result::Reply(reply) => reply::reply_from(reply).map(Ok),
         pb::result::Result::Refusal(refusal) => refusal::refusal_from(refusal).map(Err),
     }
+}
+
+/// All of a list, in as much room as they need. Collected in place they would keep that of the messages, which is several times more, for
+/// as long as the entry stands in the log's cache.
+fn all<M, T>(messages: Vec<M>, from: impl Fn(M) -> Result<T, DecodeError>) -> Result<Vec<T>, DecodeError> {
+    let mut all = Vec::with_capacity(messages.len());
+    for message in messages {
+        all.push(from(message)?);
+    }
+    Ok(all)
 }
 
 /// A copy that shares nothing with the message that it came in.

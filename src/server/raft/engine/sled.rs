@@ -50,7 +50,7 @@ const UNSYNCED_BYTES_MAX: usize = SEGMENT_BYTES / 2;
 /// Rule 5: what one insert or remove may cost beyond its own bytes.
 const REWRITE_BYTES: usize = 17 * CHUNK_BYTES / 8 + 64;
 /// Pages that sled keeps in memory. The log store has a cache of its own, so few are needed.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 /// How long an open waits for sled's threads of an earlier open in this process, which hold its lock a little longer.
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a key in the log's tree: the index, then the number of the chunk, both big-endian.

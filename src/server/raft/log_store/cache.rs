@@ -81,7 +81,13 @@ pub fn size(entry: &LogEntry) -> usize {
     }
 }
 
-/// About the bytes of an entry in memory: the encoded one, and the decoded one that it carries along.
+/// About the bytes of an entry in memory: the encoded one, and the decoded one that it carries along, whose requests are slices of that.
 fn weight(entry: &LogEntry) -> usize {
-    2 * size(entry) + 128
+    const ENTRY: usize = 384;
+    const REQUEST: usize = 512;
+    let requests = match &entry.payload {
+        Payload::Normal(proposal) => proposal.entry.requests.len(),
+        Payload::Blank | Payload::Membership(_) => 0,
+    };
+    size(entry) + ENTRY + REQUEST * requests
 }
