@@ -16,28 +16,36 @@ FIGURES = ["ops_per_s", "p50_ms", "p99_ms", "max_ms", "cpu_us_per_op", "disk_byt
 
 @dataclass(frozen=True)
 class Case:
-    """A workload with so many clients, and at a rate if there is one."""
+    """A workload with so many clients, on so many connections and at a rate if there are such."""
 
     workload: str
     clients: int
     rate: int | None = None
+    connections: int | None = None
 
     def __str__(self):
         clients = "" if self.clients == CLIENTS else f", {self.clients} client{'' if self.clients == 1 else 's'}"
-        return self.workload + clients + (f", {self.rate}/s" if self.rate else "")
+        connections = f", {self.connections} connection{'' if self.connections == 1 else 's'}" if self.connections else ""
+        return self.workload + clients + connections + (f", {self.rate}/s" if self.rate else "")
 
     @classmethod
     def of(cls, text, clients):
-        """`put`, `put:16`, `put@500`, `put:16@500`."""
+        """`put`, `put:16`, `put@500`, `put/1`, `put:16/4@500`."""
         text, _, rate = text.partition("@")
+        text, _, connections = text.partition("/")
         workload, _, own = text.partition(":")
         if workload not in WORKLOADS:
             raise ValueError(f"{workload} isn't known; workloads are {', '.join(WORKLOADS)}")
-        return cls(workload, int(own or clients), int(rate) if rate else None)
+        return cls(workload, int(own or clients), int(rate) if rate else None, int(connections) if connections else None)
 
 
 # The work that is compared by what is remembered of it comes first, on servers that have done nothing else.
-USUAL = [f"put@{SAME_WORK_RATE}", *[workload for workload in WORKLOADS if workload != "hold"], "put:1", "lock:1"]
+# Clients with a connection each are programs of their own; those that share one are tasks of one program.
+SHARED = ["put", "get", "stale-get", "lock", "handoff", "watch"]
+USUAL = [
+    f"put@{SAME_WORK_RATE}", *[workload for workload in WORKLOADS if workload != "hold"],
+    *[f"{workload}/1" for workload in SHARED], "put:1", "lock:1",
+]  # fmt: skip
 
 
 def measure(names, cases, rounds, seconds, programs, versus):
@@ -62,7 +70,7 @@ def measure(names, cases, rounds, seconds, programs, versus):
 
 def attempt(system, case, seconds):
     try:
-        return run(system, case.workload, clients=case.clients, seconds=seconds, rate=case.rate)
+        return run(system, case.workload, clients=case.clients, seconds=seconds, rate=case.rate, connections=case.connections)
     except Failed as failed:
         return {"failed": str(failed)}
 

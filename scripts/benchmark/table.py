@@ -16,16 +16,16 @@ def ratios(ours, theirs):
 
 
 def workloads(medians):
-    lines = [f"{'':<22}{'':<11}" + "".join(f"{title:>{width}}" for title, _, width, _ in COLUMNS) + f"{'failed':>8}"]
+    lines = [f"{'':<26}{'':<11}" + "".join(f"{title:>{width}}" for title, _, width, _ in COLUMNS) + f"{'failed':>8}"]
     for case, systems in medians.items():
         title = case
         for name, figures in systems.items():
-            lines.append(f"{title:<22}{TITLES[name]:<11}" + row(figures))
+            lines.append(f"{title:<26}{TITLES[name]:<11}" + row(figures))
             title = ""
         ours = systems.get("ringfence", {"failed": ""})
         for name, theirs in systems.items():
             if name != "ringfence" and "failed" not in ours and "failed" not in theirs:
-                lines.append(f"{'':<22}{'ratio':<11}" + ratio_row(ratios(ours, theirs)) + f"  to {TITLES[name]}")
+                lines.append(f"{'':<26}{'ratio':<11}" + ratio_row(ratios(ours, theirs)) + f"  to {TITLES[name]}")
     return "\n".join(lines)
 
 

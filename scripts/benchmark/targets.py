@@ -27,17 +27,11 @@ class Row:
 def judge(results):
     workloads, curves = results["workloads"], results["curves"]
     rows = [
-        ratio(workloads, "put", "ops_per_s", "put, operations a second", at_least=8),
-        ratio(workloads, "put", "p99_ms", "put, p99", at_most=1 / 5),
+        *many(workloads, "", f", {CLIENTS} clients"),
+        *many(workloads, ", 1 connection", f", {CLIENTS} clients on one connection"),
         *alone(results, "put"),
         *alone(results, "lock"),
-        ratio(workloads, "lock", "ops_per_s", "lock and release, own locks, pairs a second", at_least=8),
-        ratio(workloads, "handoff", "ops_per_s", "one lock, hand-offs a second", at_least=8),
-        ratio(workloads, "get", "ops_per_s", "linearizable get, a second", at_least=6),
-        ratio(workloads, "stale-get", "ops_per_s", "stale get, a second", at_least=6),
-        ratio(workloads, "watch", "ops_per_s", "watch, events a second", at_least=4),
         watchers(curves),
-        ratio(workloads, "put", "cpu_us_per_op", "servers' processor time for a put", at_most=1 / 8),
         ratio(workloads, f"put, {SAME_WORK_RATE}/s", "resident_mib", "memory after the same work", at_most=1 / 5),
         million_keys(curves),
         restart(curves),
@@ -49,6 +43,22 @@ def judge(results):
     return rows
 
 
+def many(workloads, case, clients):
+    """What many clients do, on connections of their own or on one."""
+    wanted = [
+        ("put", "ops_per_s", "put, operations a second", {"at_least": 8}),
+        ("put", "p99_ms", "put, p99", {"at_most": 1 / 5}),
+        ("lock", "ops_per_s", "lock and release, own locks, pairs a second", {"at_least": 8}),
+        ("handoff", "ops_per_s", "one lock, hand-offs a second", {"at_least": 8}),
+        ("get", "ops_per_s", "linearizable get, a second", {"at_least": 6}),
+        ("stale-get", "ops_per_s", "stale get, a second", {"at_least": 6}),
+        ("watch", "ops_per_s", "watch, events a second", {"at_least": 4}),
+        ("put", "cpu_us_per_op", "servers' processor time for a put", {"at_most": 1 / 8}),
+    ]
+    for workload, figure, what, bound in wanted:
+        yield ratio(workloads, workload + case, figure, what + clients, **bound)
+
+
 def figures(workloads, case):
     """Ours and the peer's, or None."""
     systems = workloads.get(case, {})
@@ -57,14 +67,13 @@ def figures(workloads, case):
 
 
 def ratio(workloads, case, figure, what, at_least=None, at_most=None):
-    clients = f", {CLIENTS} clients" if case in ("put", "lock", "handoff", "get", "stale-get", "watch") else ""
     target = f"≥ {at_least}×" if at_least else f"≤ {fraction(at_most)}"
     pair = figures(workloads, case)
     if not pair or not pair[1][figure]:
-        return Row(what + clients, target)
+        return Row(what, target)
     measured = pair[0][figure] / pair[1][figure]
     met = measured >= at_least if at_least else measured <= at_most
-    return Row(what + clients, target, f"{measured:.2f}×", met)
+    return Row(what, target, f"{measured:.2f}×", met)
 
 
 def alone(results, workload):
