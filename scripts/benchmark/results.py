@@ -41,12 +41,12 @@ def commit():
 
 def joined(files):
     """Several files as one: what a later one measured counts instead of what an earlier one did."""
-    everything = {"workloads": {}, "rounds": {}, "curves": {}, "versions": {}, "failover": {}}
+    everything = {"workloads": {}, "rounds": {}, "curves": {}, "versions": {}, "failover": {}, "overload": {}}
     commits = []
     for file in files:
         one = read(file)
         commits.append(one.get("machine", {}).get("commit"))
-        for part in ["workloads", "rounds", "curves", "versions", "failover"]:
+        for part in ["workloads", "rounds", "curves", "versions", "failover", "overload"]:
             everything[part] |= one.get(part, {})
         for part in ["machine", "settings"]:
             if one.get(part):
@@ -57,17 +57,20 @@ def joined(files):
 
 
 def read(file):
-    """What this program has saved; or the lines of `scripts/failover --json`, of whatever systems and settings."""
+    """What this program has saved; or the lines of `scripts/failover --json`, of whatever systems and settings, or of `scripts/overload --json`."""
     text = Path(file).read_text()
     with contextlib.suppress(json.JSONDecodeError):
         whole = json.loads(text)
         if "curves" in whole:
             return whole
-    failover = {}
+    failover, overload = {}, {}
     for line in text.splitlines():
         one = json.loads(line)
-        failover.setdefault(f"{one['system']}, {one['settings']}", []).append(one)
-    return {"failover": failover}
+        if "load" in one:
+            overload[one["load"]] = one
+        else:
+            failover.setdefault(f"{one['system']}, {one['settings']}", []).append(one)
+    return {"failover": failover, "overload": overload}
 
 
 def save(results, file):
