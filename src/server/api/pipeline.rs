@@ -4,6 +4,8 @@
 //! them goes on, and what is answered in one turn leaves in one message. A client that doesn't read has its calls stand still, since they
 //! go on only when the connection has room for an answer.
 
+mod own;
+
 use std::{
     collections::HashMap,
     mem,
@@ -183,7 +185,10 @@ impl Calls {
                 self.aborts.remove(&id).iter().for_each(AbortHandle::abort);
                 return Ok(());
             }
-            Some(call) => call,
+            Some(mut call) => {
+                own::own(&mut call);
+                call
+            }
             None => return Err(Status::invalid_argument(format!("call {id} is none that this server knows"))),
         };
         let services = self.services.clone();
