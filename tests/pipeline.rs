@@ -197,11 +197,17 @@ async fn what_makes_no_sense_ends_the_stream() {
     let unknown = vec![PipelinedCall { id: 7, ..Default::default() }];
     let in_use = vec![wait(7, bob), call(7, Call::Put(put("k", "v")))];
     let too_many = (0..=CALLS_PER_MESSAGE_MAX).map(cancel).collect();
-    for (what, message) in [("unknown", unknown), ("in use", in_use), ("too many", too_many)] {
+    let too_large = vec![call(7, Call::Put(put("k", &"v".repeat(256 << 10))))];
+    for (what, message, code) in [
+        ("unknown", unknown, Code::InvalidArgument),
+        ("in use", in_use, Code::InvalidArgument),
+        ("too many", too_many, Code::InvalidArgument),
+        ("too large", too_large, Code::OutOfRange),
+    ] {
         let mut calls = Calls::open(&mut node).await;
         calls.send(message).await;
         let status = calls.end().await;
-        assert_eq!(status.code(), Code::InvalidArgument, "{what}: {status:?}");
+        assert_eq!(status.code(), code, "{what}: {status:?}");
     }
     // What had begun there has ended with it, and the connection hasn't.
     queued(&mut node, 0).await;

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// the wire's own bytes; a larger one is refused by its length, before it is read.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
+/// Bytes of one message of a pipeline, which holds many small calls: large ones go by themselves. Small, since a message of nothing but empty
+/// calls takes a hundred times its bytes when it is read.
+pub const PIPELINE_MESSAGE_BYTES_MAX: usize = 256 << 10;
+
 /// Connections at a time. Each costs some 30 KiB when idle, so that these are about half a gigabyte. One more is closed
 /// at once, so that those that are open go on.
 pub const CONNECTIONS_MAX: usize = 16_384;

@@ -12,7 +12,7 @@ use tonic::service::Routes;
 use tonic::transport::{Server, server::Router as Routes};
 
 #[cfg(not(madsim))]
-use crate::api::pipeline::Pipeline;
+use crate::{api::pipeline::Pipeline, limits::PIPELINE_MESSAGE_BYTES_MAX};
 use crate::{
     api::{cluster::Cluster, election::Election, kv::Kv, lock::Lock, parts::Parts, session::Session, watch::Watch},
     limits::MESSAGE_BYTES_MAX,
@@ -21,7 +21,7 @@ use crate::{
 /// To be served by [`super::connections`]. Simulated connections are messages: on them a pipeline has nothing to save.
 #[cfg(not(madsim))]
 fn begin(parts: &Parts) -> Routes {
-    Routes::new(PipelineServer::new(Pipeline::new(parts)).max_decoding_message_size(MESSAGE_BYTES_MAX))
+    Routes::new(PipelineServer::new(Pipeline::new(parts)).max_decoding_message_size(PIPELINE_MESSAGE_BYTES_MAX))
 }
 
 /// To be served by a simulated server.
