@@ -17,7 +17,7 @@ fn key(number: u64) -> Bytes {
 
 /// What each write of the test writes; `None` deletes.
 fn write(number: u64) -> (Bytes, Option<Bytes>) {
-    (key(number), (number % DELETES != 0).then(|| Bytes::from(number.to_string())))
+    (key(number), (!number.is_multiple_of(DELETES)).then(|| Bytes::from(number.to_string())))
 }
 
 fn apply(state: &mut State, command: Command) {
@@ -60,7 +60,7 @@ fn at(state: &State, revision: u64) -> BTreeMap<Bytes, Bytes> {
         keys_only: false,
         count_only: false,
         revision,
-        descending: revision % 2 == 0,
+        descending: revision.is_multiple_of(2),
     };
     state.read(&range).unwrap().keys.into_iter().map(|view| (view.key, view.value)).collect()
 }
