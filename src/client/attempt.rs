@@ -1,64 +1,38 @@
 //! One attempt of a call at one member: over its pipeline, or by itself.
 
-#[cfg(not(madsim))]
-use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(madsim)]
 use ringfence_probes::callers::Line;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use crate::error::Result;
 #[cfg(not(madsim))]
-use crate::pipeline::{Pipeline, Unanswered};
+use crate::pipeline::Unanswered;
 use crate::pipelined::Pipelined;
-use crate::pool::Pool;
-use crate::route::Address;
-
-/// The ways to a member.
-pub(crate) struct Connection {
-    channel: Channel,
-    #[cfg(not(madsim))]
-    pipeline: Arc<Pipeline>,
-}
-
-impl Connection {
-    pub(crate) fn to(pool: &Pool, address: &Address) -> Result<Self> {
-        Ok(Self {
-            channel: pool.short(address)?,
-            #[cfg(not(madsim))]
-            pipeline: pool.pipeline(address)?,
-        })
-    }
-
-    /// An attempt that ends after this time, for the member too.
-    pub(crate) fn attempt(&self, timeout: Duration) -> Attempt {
-        let mut envelope = Request::new(());
-        envelope.set_timeout(whole_ms(timeout));
-        Attempt {
-            channel: self.channel.clone(),
-            envelope,
-            #[cfg(not(madsim))]
-            pipeline: self.pipeline.clone(),
-            #[cfg(not(madsim))]
-            timeout,
-        }
-    }
-}
+use crate::pool::Short;
 
 /// See the module.
 pub(crate) struct Attempt {
-    pub(crate) channel: Channel,
+    pub(crate) short: Short,
     /// What goes along with a request.
     pub(crate) envelope: Request<()>,
-    #[cfg(not(madsim))]
-    pipeline: Arc<Pipeline>,
     #[cfg(not(madsim))]
     timeout: Duration,
 }
 
 impl Attempt {
+    /// One that ends after this time, for the member too.
+    pub(crate) fn new(short: Short, timeout: Duration) -> Self {
+        let mut envelope = Request::new(());
+        envelope.set_timeout(whole_ms(timeout));
+        Self {
+            short,
+            envelope,
+            #[cfg(not(madsim))]
+            timeout,
+        }
+    }
+
     /// Which ends when this caller does.
     #[cfg(madsim)]
     pub(crate) fn of(mut self, line: &Line) -> Self {
@@ -69,12 +43,12 @@ impl Attempt {
     /// Asks over the pipeline, and else by a call of its own.
     pub(crate) async fn ask<Q: Pipelined>(self, request: Q) -> Result<Q::Answer, Status> {
         #[cfg(not(madsim))]
-        match self.pipeline.ask(request.clone(), Some(self.timeout)).await {
+        match self.short.pipeline.ask(request.clone(), Some(self.timeout)).await {
             Ok(answer) => return Ok(answer),
             Err(Unanswered::Failed(status)) => return Err(status),
             Err(Unanswered::Alone) => {}
         }
-        Q::alone(self.channel, self.envelope.map(|()| request)).await.map(Response::into_inner)
+        Q::alone(self.short.channel, self.envelope.map(|()| request)).await.map(Response::into_inner)
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
-use crate::attempt::{Attempt, Connection};
+use crate::attempt::Attempt;
 use crate::backoff::{Backoff, RetryPolicy};
 use crate::chance::{self, jitter};
 use crate::clock::Moment;
@@ -150,7 +150,7 @@ impl Core {
         F: Future<Output = Result<Response<A>, Status>> + Send + 'static,
     {
         let ask = |attempt: Attempt| {
-            let answer = ask(attempt.channel, attempt.envelope.map(|()| request.clone()));
+            let answer = ask(attempt.short.channel, attempt.envelope.map(|()| request.clone()));
             async move { answer.await.map(Response::into_inner) }
         };
         self.attempts(plan, ask).await
@@ -175,8 +175,8 @@ impl Core {
             let Some(address) = attempts.next_member().await else {
                 return Err(attempts.give_up());
             };
-            let connection = match Connection::to(&self.pool, &address) {
-                Ok(connection) => connection,
+            let short = match self.pool.short(&address) {
+                Ok(short) => short,
                 Err(error) => return Err(attempts.failure(error)),
             };
             let sent = Moment::now();
@@ -184,7 +184,7 @@ impl Core {
             #[cfg(madsim)]
             let (caller, line) = Caller::to(server_at(&address));
             let asked = || {
-                let attempt = connection.attempt(timeout);
+                let attempt = Attempt::new(short.clone(), timeout);
                 #[cfg(madsim)]
                 let attempt = attempt.of(&line);
                 ask(attempt)
@@ -291,11 +291,11 @@ impl Core {
         let mut tried = Vec::new();
         while let Some(address) = self.pick(Toward::Home, &tried) {
             tried.push(address.clone());
-            let Ok(channel) = self.pool.short(&address) else {
+            let Ok(short) = self.pool.short(&address) else {
                 continue;
             };
             let request = v1::ClusterMembersRequest { consistency: v1::Consistency::Stale.into() };
-            let mut client = v1::cluster_client::ClusterClient::new(channel);
+            let mut client = v1::cluster_client::ClusterClient::new(short.channel);
             let answer = tokio::time::timeout(REFRESH_TIMEOUT, client.members(request)).await;
             let Ok(Ok(answer)) = answer else {
                 self.router.lock().failed(&address, Instant::now());

@@ -61,11 +61,11 @@ impl Core {
     }
 
     async fn ask(&self, address: &Address) -> bool {
-        let Ok(channel) = self.pool.short(address) else {
+        let Ok(short) = self.pool.short(address) else {
             return false;
         };
         let request = v1::ClusterMembersRequest { consistency: v1::Consistency::Linearizable.into() };
-        let mut client = v1::cluster_client::ClusterClient::new(channel);
+        let mut client = v1::cluster_client::ClusterClient::new(short.channel);
         let answer = tokio::time::timeout(TIMEOUT, client.members(request)).await;
         matches!(answer, Ok(Ok(_)))
     }

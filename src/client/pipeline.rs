@@ -40,17 +40,9 @@ const WAITS_MAX: usize = 1000;
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     channel: Channel,
-    state: Mutex<State>,
+    /// The newest stream. How that has ended says whether another is worth opening.
+    line: Mutex<Option<Arc<Line>>>,
     waits: Arc<AtomicUsize>,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    #[default]
-    Closed,
-    Open(Arc<Line>),
-    /// The member has none.
-    Missing,
 }
 
 /// How a call over a pipeline ended that has no answer.
@@ -63,7 +55,7 @@ pub(crate) enum Unanswered {
 
 impl Pipeline {
     pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel, state: Mutex::default(), waits: Arc::default() }
+        Self { channel, line: Mutex::default(), waits: Arc::default() }
     }
 
     /// Makes a call. Dropping the future gives it up, and tells the member so.
@@ -107,30 +99,24 @@ impl Pipeline {
 
     /// The open stream, or a new one. Must be called within the runtime.
     fn line(&self) -> Option<Arc<Line>> {
-        let mut state = self.state.lock();
-        let end = match &*state {
-            State::Missing => return None,
-            State::Open(line) => line.queue.lock().end,
-            State::Closed => Some(End::Broken),
-        };
-        match (end, &*state) {
-            (None, State::Open(line)) => return Some(line.clone()),
-            (Some(End::Missing), _) => {
-                *state = State::Missing;
-                return None;
+        let mut newest = self.line.lock();
+        if let Some(line) = &*newest {
+            match line.queue.lock().end {
+                None => return Some(line.clone()),
+                Some(End::Missing) => return None,
+                Some(End::Broken) => {}
             }
-            _ => {}
         }
         let line = Arc::new(Line::default());
         tokio::spawn(serve(line.clone(), self.channel.clone()));
-        *state = State::Open(line.clone());
+        *newest = Some(line.clone());
         Some(line)
     }
 }
 
 impl Drop for Pipeline {
     fn drop(&mut self) {
-        if let State::Open(line) = &*self.state.lock() {
+        if let Some(line) = &*self.line.lock() {
             line.close();
         }
     }
@@ -173,6 +159,7 @@ struct Queue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Broken,
+    /// The member has no pipelines.
     Missing,
 }
 

@@ -2,10 +2,10 @@
 
 use std::future::Future;
 
+use ringfence_proto::v1;
 use ringfence_proto::v1::election_client::ElectionClient;
 use ringfence_proto::v1::kv_client::KvClient;
 use ringfence_proto::v1::lock_client::LockClient;
-use ringfence_proto::v1::{self};
 #[cfg(not(madsim))]
 use ringfence_proto::v1::{pipelined_answer::Answer as AnyAnswer, pipelined_call::Call};
 use tonic::transport::Channel;

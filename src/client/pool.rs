@@ -41,10 +41,16 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Connections {
-    short: Option<Channel>,
-    #[cfg(not(madsim))]
-    pipeline: Option<Arc<Pipeline>>,
+    short: Option<Short>,
     long: Vec<Lane>,
+}
+
+/// The connection for short calls, and the pipeline that is on it.
+#[derive(Clone, Debug)]
+pub(crate) struct Short {
+    pub(crate) channel: Channel,
+    #[cfg(not(madsim))]
+    pub(crate) pipeline: Arc<Pipeline>,
 }
 
 #[derive(Debug)]
@@ -92,24 +98,20 @@ impl Pool {
     }
 
     /// The connection for short calls. It connects when it is first used, and again when it broke.
-    pub(crate) fn short(&self, address: &Address) -> Result<Channel> {
+    pub(crate) fn short(&self, address: &Address) -> Result<Short> {
         let mut members = self.members.lock();
         let connections = members.entry(address.clone()).or_default();
-        if let Some(channel) = &connections.short {
-            return Ok(channel.clone());
+        if let Some(short) = &connections.short {
+            return Ok(short.clone());
         }
         let channel = self.channel(address, SHORT_WINDOW_BYTES)?;
-        connections.short = Some(channel.clone());
-        Ok(channel)
-    }
-
-    /// The member's pipeline, which is on the connection for short calls.
-    #[cfg(not(madsim))]
-    pub(crate) fn pipeline(&self, address: &Address) -> Result<Arc<Pipeline>> {
-        let channel = self.short(address)?;
-        let mut members = self.members.lock();
-        let connections = members.entry(address.clone()).or_default();
-        Ok(connections.pipeline.get_or_insert_with(|| Arc::new(Pipeline::new(channel))).clone())
+        let short = Short {
+            #[cfg(not(madsim))]
+            pipeline: Arc::new(Pipeline::new(channel.clone())),
+            channel,
+        };
+        connections.short = Some(short.clone());
+        Ok(short)
     }
 
     /// A place for a call that stays open.

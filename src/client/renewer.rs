@@ -239,8 +239,8 @@ impl Renewer {
         address: &Address,
         requests: mpsc::Receiver<v1::SessionRenewRequest>,
     ) -> Result<Streaming<v1::SessionRenewResponse>, Trouble> {
-        let channel = self.core.pool.short(address).map_err(|error| Trouble::member(error.to_string()))?;
-        let mut client = v1::session_client::SessionClient::new(channel);
+        let short = self.core.pool.short(address).map_err(|error| Trouble::member(error.to_string()))?;
+        let mut client = v1::session_client::SessionClient::new(short.channel);
         let time = self
             .pending
             .values()

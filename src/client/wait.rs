@@ -110,7 +110,7 @@ impl Wait<'_> {
         let subject = Subject { session: self.session.id(), token: 0 };
         #[cfg(not(madsim))]
         {
-            let pipeline = pool.pipeline(&address).map_err(Verdict::Final)?;
+            let pipeline = pool.short(&address).map_err(Verdict::Final)?.pipeline;
             if let Some(_room) = pipeline.wait() {
                 match pipeline.ask(request.clone(), timeout).await {
                     Ok(answer) => return Ok(answer),
