@@ -10,6 +10,10 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// calls takes a hundred times its bytes when it is read.
 pub const PIPELINE_MESSAGE_BYTES_MAX: usize = 256 << 10;
 
+/// Calls that go on in one turn of a connection, and that begin in one of a pipeline: few enough that ten other busy connections hold one
+/// up for some milliseconds, and enough that a write is worth its while.
+pub const CALLS_PER_TURN: usize = 64;
+
 /// Connections at a time. Each costs some 30 KiB when idle, so that these are about half a gigabyte. One more is closed
 /// at once, so that those that are open go on.
 pub const CONNECTIONS_MAX: usize = 16_384;

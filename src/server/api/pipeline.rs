@@ -37,7 +37,7 @@ use super::{
     parts::Parts,
 };
 use crate::{
-    limits::{RETRY_AFTER_MS, STREAMS_PER_CONNECTION_MAX},
+    limits::{CALLS_PER_TURN, RETRY_AFTER_MS, STREAMS_PER_CONNECTION_MAX},
     reader::Held,
     stopping::Stopping,
 };
@@ -46,8 +46,6 @@ use crate::{
 const CALLS_MAX: usize = STREAMS_PER_CONNECTION_MAX as usize;
 /// Calls in one message.
 const CALLS_PER_MESSAGE_MAX: usize = 1024;
-/// Calls that begin in one turn of the connection: as many as calls by themselves go on in one.
-const CALLS_PER_TURN: usize = 64;
 /// A message is sent when its answers have so many bytes or are so many, whatever else is ready.
 const MESSAGE_BYTES: usize = 64 << 10;
 const MESSAGE_ANSWERS: usize = 256;

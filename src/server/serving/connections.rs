@@ -36,15 +36,11 @@ use tower::{Service, ServiceExt};
 use crate::{
     incoming::Connection,
     limits::{
-        CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, PENDING_RESETS_MAX,
-        STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+        CALLS_PER_TURN, CONNECTION_WINDOW_BYTES, HEADER_BYTES_MAX, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
+        PENDING_RESETS_MAX, STREAM_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
     },
     stopping::Stopping,
 };
-
-/// Calls that go on in one turn of a connection: few enough that ten other busy connections hold one up for some milliseconds, and enough
-/// that a write is worth its while.
-const CALLS_PER_TURN: usize = 64;
 
 /// Takes connections and serves them until `closing`; then takes no more connections and calls, and returns when those that are open have
 /// ended. Dropping the future cuts them off.
