@@ -255,8 +255,8 @@ impl Keyspace {
 
     /// Forgets what isn't the newest at `revision`. Takes time in proportion to what is forgotten.
     pub fn compact(&mut self, revision: Revision) {
-        while self.revisions.front().is_some_and(|oldest| oldest.revision() <= revision) {
-            let Some(made) = self.revisions.pop_front() else { break };
+        while let Some(made) = self.revisions.front().filter(|made| made.revision() <= revision).cloned() {
+            self.revisions.pop_front();
             let oldest = made.revision();
             for version in made.versions() {
                 // At most one version stands before it: older ones went when that one was looked at.
