@@ -39,14 +39,18 @@ def commit():
     return said.stdout.strip() or "unknown"
 
 
+# What is measured, of which a later file counts instead of an earlier one.
+PARTS = ["workloads", "rounds", "curves", "versions", "failover", "overload"]
+
+
 def joined(files):
     """Several files as one: what a later one measured counts instead of what an earlier one did."""
-    everything = {"workloads": {}, "rounds": {}, "curves": {}, "versions": {}, "failover": {}, "overload": {}}
+    everything = {part: {} for part in PARTS}
     commits = []
     for file in files:
         one = read(file)
         commits.append(one.get("machine", {}).get("commit"))
-        for part in ["workloads", "rounds", "curves", "versions", "failover", "overload"]:
+        for part in PARTS:
             everything[part] |= one.get(part, {})
         for part in ["machine", "settings"]:
             if one.get(part):

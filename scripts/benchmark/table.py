@@ -9,6 +9,9 @@ COLUMNS = [
     ("CPU µs/op", "cpu_us_per_op", 11, 0), ("disk B/op", "disk_bytes_per_op", 11, 0), ("MiB", "resident_mib", 7, 0),
 ]  # fmt: skip
 
+# Width of a workload's name.
+CASE = 26
+
 
 def ratios(ours, theirs):
     """Of each figure; None where there is nothing to divide by."""
@@ -16,16 +19,16 @@ def ratios(ours, theirs):
 
 
 def workloads(medians):
-    lines = [f"{'':<26}{'':<11}" + "".join(f"{title:>{width}}" for title, _, width, _ in COLUMNS) + f"{'failed':>8}"]
+    lines = [f"{'':<{CASE}}{'':<11}" + "".join(f"{title:>{width}}" for title, _, width, _ in COLUMNS) + f"{'failed':>8}"]
     for case, systems in medians.items():
         title = case
         for name, figures in systems.items():
-            lines.append(f"{title:<26}{TITLES[name]:<11}" + row(figures))
+            lines.append(f"{title:<{CASE}}{TITLES[name]:<11}" + row(figures))
             title = ""
         ours = systems.get("ringfence", {"failed": ""})
         for name, theirs in systems.items():
             if name != "ringfence" and "failed" not in ours and "failed" not in theirs:
-                lines.append(f"{'':<26}{'ratio':<11}" + ratio_row(ratios(ours, theirs)) + f"  to {TITLES[name]}")
+                lines.append(f"{'':<{CASE}}{'ratio':<11}" + ratio_row(ratios(ours, theirs)) + f"  to {TITLES[name]}")
     return "\n".join(lines)
 
 
