@@ -14,6 +14,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use futures::Stream;
 use openraft::{LogState, RaftLogReader, storage::RaftLogStorage};
 use parking_lot::Mutex;
@@ -78,7 +79,17 @@ struct Index {
     last: Option<LogId>,
     vote: Option<Vote>,
     committed: Option<LogId>,
+    /// That mark is still to be written.
+    committed_is_new: bool,
     cache: Cache,
+}
+
+impl Index {
+    /// The mark of what is committed, if it is still to be written.
+    fn take_committed(&mut self) -> Option<Bytes> {
+        let committed = self.committed.filter(|_| std::mem::take(&mut self.committed_is_new))?;
+        Some(record::seal_mark(Mark::Committed, &codec::raft::log_id_to(&committed).encode_to_vec()))
+    }
 }
 
 impl LogStore {
@@ -140,6 +151,9 @@ impl LogStore {
 
     /// Syncs what is queued and lets go of the disk. Nothing can be written afterwards.
     pub async fn close(&self) {
+        if let Some(value) = self.shared.index.lock().take_committed() {
+            self.shared.storage.submit(Job::Committed { value });
+        }
         let (done, synced) = tokio::sync::oneshot::channel();
         self.shared.storage.submit(Job::Sync { done });
         // An error has become the node's failure already.
@@ -345,11 +359,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        // Only ever ahead, and never unset: it merely says how far a restart may apply without asking anyone.
+        // Only ever ahead, and never unset: it merely says how far a restart may apply without asking anyone. So it goes along with the
+        // next entries, and never ahead of those that are queued.
         if let Some(committed) = committed {
-            self.shared.index.lock().committed = Some(committed);
-            let value = codec::raft::log_id_to(&committed).encode_to_vec();
-            self.shared.storage.submit(Job::Committed { value: record::seal_mark(Mark::Committed, &value) });
+            let mut index = self.shared.index.lock();
+            index.committed = Some(committed);
+            index.committed_is_new = true;
         }
         Ok(())
     }
@@ -376,11 +391,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             index.last = Some(entry.log_id);
             index.cache.push(entry);
         }
+        let committed = index.take_committed();
         drop(index);
         let bytes = records.iter().map(|(_, record)| record.len() as u64).sum();
         self.shared.growth.appended(bytes);
         self.shared.room.appended(bytes);
-        self.shared.storage.submit(Job::Append { records, flushed });
+        self.shared.storage.submit(Job::Append { committed, records, flushed });
         Ok(())
     }
 

@@ -25,6 +25,8 @@ const REMOVALS_PER_ROUND: u64 = 64;
 pub enum Job {
     /// Entries at the end of the log.
     Append {
+        /// How far the log before them is committed, if that is to be marked. Nobody waits for it.
+        committed: Option<Bytes>,
         /// With consecutive indexes.
         records: Vec<(u64, Bytes)>,
         /// Called when they are durable.
@@ -39,7 +41,7 @@ pub enum Job {
         /// Told when it is durable.
         done: Done,
     },
-    /// How far the log is committed. Goes along with the next batch; nobody waits for it.
+    /// How far the log is committed, where no entries follow. Goes along with the next batch; nobody waits for it.
     Committed {
         /// The mark's value.
         value: Bytes,
@@ -190,7 +192,8 @@ impl Worker {
     fn gather(&mut self, job: Job, writes: &mut Vec<Write>, waiters: &mut Vec<Waiter>) -> Option<u64> {
         let mut last = None;
         match job {
-            Job::Append { records, flushed } => {
+            Job::Append { committed, records, flushed } => {
+                writes.extend(committed.map(|value| Write::Mark { mark: Mark::Committed, value }));
                 last = records.last().map(|(index, _)| *index);
                 writes.extend(records.into_iter().map(|(index, record)| Write::Append { index, record }));
                 #[cfg(madsim)]
