@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("src/client", &["proto", "tls", "probes"]),
     ("src/cli", &["client", "bench"]),
     ("src/bench", &[]),
+    ("src/uncounted", &[]),
     ("src/server", &["core", "proto", "tls", "probes"]),
     ("cluster", &["client", "server", "proto", "tls"]),
     ("tests", &["cluster", "client", "cli", "proto", "tls"]),
