@@ -24,6 +24,9 @@ use tonic::{Request, Status, Streaming, transport::Channel};
 use super::convert;
 use crate::raft::{log_store::PURGED_UNDER, runtime::Runtime, types::TypeConfig};
 
+/// How long the news that entries are committed waits for further entries, to go along with them.
+const NEWS_PATIENCE: Duration = Duration::from_millis(1);
+
 /// Opens the stream and sends what comes. The answers end with the first error.
 ///
 /// # Errors
@@ -41,7 +44,7 @@ where
     let sent = owed.clone();
     let purged = Arc::new(AtomicBool::new(false));
     let requests = Possible { requests, purged: purged.clone() };
-    let messages = requests.map(move |request| {
+    let messages = with_news(requests).map(move |request| {
         sent.add();
         convert::append_request_to(&request, sender)
     });
@@ -78,6 +81,38 @@ impl<S: Stream + Unpin> Stream for Possible<S> {
         let next = PURGED_UNDER.sync_scope(purged, || self.requests.poll_next_unpin(context));
         if self.purged.load(Ordering::Acquire) { Poll::Ready(None) } else { next }
     }
+}
+
+/// The requests, of which one that says nothing but how far the log is committed waits for the next entries, which say that too.
+///
+/// A client that writes again when it is answered makes the next entry before that news need go: sent at once, it would cost each member as many
+/// wake-ups as the entry, just when the answer is on its way. openraft doesn't count answers, it looks at how far they go. Who asks a
+/// follower for what is newest isn't held up: the heartbeat that confirms the leader then says it as well.
+fn with_news<S>(requests: S) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+{
+    // The first may ask how far the member is, and doesn't wait.
+    let requests = futures::stream::unfold((requests, true), |(mut requests, first)| async move {
+        let mut request = requests.next().await?;
+        if first || !request.entries.is_empty() {
+            return Some((request, (requests, false)));
+        }
+        let patience = Runtime::sleep(NEWS_PATIENCE);
+        tokio::pin!(patience);
+        while request.entries.is_empty() {
+            tokio::select! {
+                biased;
+                next = requests.next() => match next {
+                    Some(next) => request = next,
+                    None => break,
+                },
+                () = &mut patience => break,
+            }
+        }
+        Some((request, (requests, false)))
+    });
+    Box::pin(requests)
 }
 
 /// The messages, until the sender of `given_up` is gone; then they end, and what they come from is dropped at once.
