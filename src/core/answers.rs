@@ -7,7 +7,6 @@ use bytes::Bytes;
 
 use crate::check::{check_key, check_limit, check_name};
 use crate::command::SessionId;
-use crate::keyspace::view;
 use crate::limits::{HISTORY_VERSIONS_MAX, RANGE_BYTES_MAX};
 use crate::outcome::{Change, ClaimView};
 use crate::query::{
@@ -27,12 +26,12 @@ impl Query for KeyHistory {
         let mut answer = HistoryAnswer::default();
         let mut bytes = 0;
         for version in state.keyspace.versions(&self.key) {
-            bytes += version.key.len() + version.value.len();
+            bytes += version.size();
             if answer.versions.len() == self.limit || bytes > RANGE_BYTES_MAX {
                 answer.more = true;
                 break;
             }
-            answer.versions.push((view(version, true), version.deleted));
+            answer.versions.push((version.view(true), version.is_deleted()));
         }
         Ok(answer)
     }

@@ -28,10 +28,10 @@ impl Step<'_> {
         let keys = session.keys.len();
         let key = claim_key(&claim.name, claim.session, &claim.suffix);
         if let Some(version) = self.state.keyspace.get(&key) {
-            if !version.claim {
+            if !version.is_claim() {
                 return Err(Refusal::KeyNotClaim(readable(&key)));
             }
-            let token = version.create_revision;
+            let token = version.create_revision();
             return self.claim_again(claim, token);
         }
         self.admit(claim)?;
@@ -110,8 +110,8 @@ impl Step<'_> {
             Which::Token(token) => *token,
             Which::Suffix(suffix) | Which::Attempt { suffix, .. } => {
                 let key = claim_key(name, session, suffix);
-                let claim = self.state.keyspace.get(&key).filter(|version| version.claim);
-                claim.ok_or(Refusal::TokenStale { token: 0 })?.create_revision
+                let claim = self.state.keyspace.get(&key).filter(|version| version.is_claim());
+                claim.ok_or(Refusal::TokenStale { token: 0 })?.create_revision()
             }
         };
         #[cfg(madsim)]
@@ -177,9 +177,9 @@ impl State {
 
     /// The name and the token of the claim that this key is.
     pub(crate) fn claim_of(&self, key: &[u8]) -> Option<(Bytes, Token)> {
-        let version = self.keyspace.get(key).filter(|version| version.claim)?;
-        let slash = version.key.iter().rposition(|&byte| byte == b'/')?;
-        Some((version.key.slice(..slash), version.create_revision))
+        let version = self.keyspace.get(key).filter(|version| version.is_claim())?;
+        let slash = key.iter().rposition(|&byte| byte == b'/')?;
+        Some((Bytes::copy_from_slice(&key[..slash]), version.create_revision()))
     }
 
     /// A claim as readers see it.
@@ -197,10 +197,10 @@ impl State {
             token,
             mode: place.mode,
             owner: queue.is_owner(token),
-            value: version.value.clone(),
+            value: version.view(true).value,
             claimed_wall_ms: place.claimed_wall_ms,
             granted_wall_ms: place.granted_wall_ms,
-            mod_revision: version.mod_revision,
+            mod_revision: version.mod_revision(),
         })
     }
 }

@@ -11,6 +11,7 @@
 //! - Every version above the compacted revision stands in its revision, and nothing else does.
 
 mod older;
+mod stored;
 mod verify;
 
 use std::iter;
@@ -18,13 +19,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use imbl::{OrdMap, Vector};
+use imbl::{OrdSet, Vector};
 
 use crate::command::{Revision, SessionId};
-use crate::outcome::{Change, Event, EventKind, KeyView};
+use crate::outcome::{Change, Event, EventKind};
 use crate::snapshot::Version;
 use crate::span::Interval;
 use older::Older;
+use stored::Facts;
+pub(crate) use stored::Stored;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +38,7 @@ pub(crate) struct Keyspace {
     pub compacted: Revision,
     /// Bytes of keys and values, all versions.
     pub bytes: u64,
-    live: OrdMap<Bytes, Arc<Version>>,
+    live: OrdSet<Stored>,
     older: Older,
     /// Above the compacted revision, oldest first.
     revisions: Vector<Made>,
@@ -44,19 +47,19 @@ pub(crate) struct Keyspace {
 /// What one revision changed.
 #[derive(Clone, Debug)]
 enum Made {
-    One(Arc<Version>),
-    Many(Arc<[Arc<Version>]>),
+    One(Stored),
+    Many(Arc<[Stored]>),
 }
 
 impl Made {
-    fn of(mut versions: Vec<Arc<Version>>) -> Self {
+    fn of(mut versions: Vec<Stored>) -> Self {
         match (versions.pop(), versions.is_empty()) {
             (Some(only), true) => Self::One(only),
             (last, _) => Self::Many(versions.into_iter().chain(last).collect()),
         }
     }
 
-    fn versions(&self) -> &[Arc<Version>] {
+    fn versions(&self) -> &[Stored] {
         match self {
             Self::One(version) => std::slice::from_ref(version),
             Self::Many(versions) => versions,
@@ -64,7 +67,7 @@ impl Made {
     }
 
     fn revision(&self) -> Revision {
-        self.versions().first().map_or(0, |version| version.mod_revision)
+        self.versions().first().map_or(0, Stored::mod_revision)
     }
 }
 
@@ -74,21 +77,21 @@ pub(crate) struct Draft {
     pub revision: Revision,
     wall_ms: u64,
     events: Vec<Event>,
-    versions: Vec<Arc<Version>>,
+    versions: Vec<Stored>,
 }
 
 impl Draft {
     /// The key that was written last.
-    pub fn last_key(&self) -> Option<&Bytes> {
-        self.versions.last().map(|version| &version.key)
+    pub fn last_key(&self) -> Option<Bytes> {
+        self.versions.last().map(Stored::own_key)
     }
 }
 
 /// What a put writes.
 #[derive(Debug)]
 pub(crate) struct Written<'a> {
-    pub key: &'a Bytes,
-    pub value: &'a Bytes,
+    pub key: &'a [u8],
+    pub value: &'a [u8],
     pub session: Option<SessionId>,
     pub claim: bool,
 }
@@ -99,7 +102,7 @@ impl Keyspace {
         Self { revision, compacted, ..Self::default() }
     }
 
-    pub fn get(&self, key: &[u8]) -> Option<&Arc<Version>> {
+    pub fn get(&self, key: &[u8]) -> Option<&Stored> {
         self.live.get(key)
     }
 
@@ -109,31 +112,31 @@ impl Keyspace {
     }
 
     /// All live keys, in order.
-    pub fn live(&self) -> impl Iterator<Item = &Arc<Version>> {
-        self.live.values()
+    pub fn live(&self) -> impl Iterator<Item = &Stored> {
+        self.live.iter()
     }
 
     /// Live keys of an interval, in order.
-    pub fn scan(&self, interval: &Interval) -> impl DoubleEndedIterator<Item = &Arc<Version>> + use<'_> {
+    pub fn scan(&self, interval: &Interval) -> impl DoubleEndedIterator<Item = &Stored> + use<'_> {
         let live = (!interval.is_empty()).then(|| self.live.range::<_, [u8]>(interval.bounds()));
-        live.into_iter().flatten().map(|(_, version)| version)
+        live.into_iter().flatten()
     }
 
     /// The newest version of a key at a revision, unless it is a tombstone.
-    pub fn get_at(&self, key: &Bytes, revision: Revision) -> Option<&Arc<Version>> {
-        self.version_at(key, revision).filter(|version| !version.deleted)
+    pub fn get_at(&self, key: &[u8], revision: Revision) -> Option<&Stored> {
+        self.version_at(key, revision).filter(|version| !version.is_deleted())
     }
 
-    fn version_at(&self, key: &[u8], revision: Revision) -> Option<&Arc<Version>> {
-        let newest = self.live.get(key).filter(|newest| newest.mod_revision <= revision);
+    fn version_at(&self, key: &[u8], revision: Revision) -> Option<&Stored> {
+        let newest = self.live.get(key).filter(|newest| newest.mod_revision() <= revision);
         newest.or_else(|| self.older.at(key, revision))
     }
 
     /// The first key of an interval that lived at a revision.
-    pub fn first_at(&self, interval: &Interval, revision: Revision) -> Option<&Arc<Version>> {
+    pub fn first_at(&self, interval: &Interval, revision: Revision) -> Option<&Stored> {
         let mut from = interval.start.clone();
         loop {
-            let living = self.live.get_next(&from[..]).map(|(key, _)| key);
+            let living = self.live.get_next(&from[..]).map(Stored::key);
             let key = [living, self.older.key_from(&from)].into_iter().flatten().min()?;
             if !interval.contains(key) {
                 return None;
@@ -146,11 +149,11 @@ impl Keyspace {
     }
 
     /// The last key of an interval that lived at a revision.
-    pub fn last_at(&self, interval: &Interval, revision: Revision) -> Option<&Arc<Version>> {
+    pub fn last_at(&self, interval: &Interval, revision: Revision) -> Option<&Stored> {
         let mut end = interval.end.clone();
         loop {
             let below = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let living = self.live.range::<_, [u8]>((Bound::Unbounded, below)).next_back().map(|(key, _)| key);
+            let living = self.live.range::<_, [u8]>((Bound::Unbounded, below)).next_back().map(Stored::key);
             let key = [living, self.older.key_below(below)].into_iter().flatten().max()?;
             if !interval.contains(key) {
                 return None;
@@ -158,12 +161,12 @@ impl Keyspace {
             if let Some(version) = self.get_at(key, revision) {
                 return Some(version);
             }
-            end = Some(key.clone());
+            end = Some(Bytes::copy_from_slice(key));
         }
     }
 
     /// Versions of a key, newest first.
-    pub fn versions(&self, key: &[u8]) -> impl Iterator<Item = &Arc<Version>> + use<'_> {
+    pub fn versions(&self, key: &[u8]) -> impl Iterator<Item = &Stored> + use<'_> {
         self.live.get(key).into_iter().chain(self.older.of(key).rev())
     }
 
@@ -173,32 +176,28 @@ impl Keyspace {
     }
 
     /// Writes a key, and gives the version replaced.
-    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) -> Option<Arc<Version>> {
-        let before = self.live.get(&written.key[..]).cloned();
-        // Copied: a slice of a message would keep the whole message in memory.
-        let key = before.as_ref().map_or_else(|| Bytes::copy_from_slice(written.key), |before| before.key.clone());
-        let version = Arc::new(Version {
-            key: key.clone(),
-            value: Bytes::copy_from_slice(written.value),
-            create_revision: before.as_ref().map_or(draft.revision, |before| before.create_revision),
+    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) -> Option<Stored> {
+        let before = self.live.get(written.key).cloned();
+        let replaced = before.as_ref().map(Stored::facts);
+        let facts = Facts {
+            create_revision: replaced.map_or(draft.revision, |replaced| replaced.create_revision),
             mod_revision: draft.revision,
-            version: before.as_ref().map_or(0, |before| before.version).saturating_add(1),
+            version: replaced.map_or(0, |replaced| replaced.version).saturating_add(1),
             session: written.session,
             wall_ms: draft.wall_ms,
             claim: written.claim,
             deleted: false,
-        });
-        self.live.insert(key, version.clone());
+        };
+        let version = Stored::new(written.key, written.value, &facts);
+        self.live.insert(version.clone());
         self.record(draft, EventKind::Put, version, before.as_ref());
         before
     }
 
     /// Deletes a key, and gives what it was.
-    pub fn delete(&mut self, draft: &mut Draft, key: &[u8]) -> Option<Arc<Version>> {
+    pub fn delete(&mut self, draft: &mut Draft, key: &[u8]) -> Option<Stored> {
         let before = self.live.remove(key)?;
-        let version = Arc::new(Version {
-            key: before.key.clone(),
-            value: Bytes::new(),
+        let facts = Facts {
             create_revision: 0,
             mod_revision: draft.revision,
             version: 0,
@@ -206,19 +205,23 @@ impl Keyspace {
             wall_ms: draft.wall_ms,
             claim: false,
             deleted: true,
-        });
+        };
+        let version = Stored::new(before.key(), &[], &facts);
         self.record(draft, EventKind::Delete, version.clone(), Some(&before));
         self.older.push(version);
         Some(before)
     }
 
-    fn record(&mut self, draft: &mut Draft, kind: EventKind, version: Arc<Version>, before: Option<&Arc<Version>>) {
-        debug_assert!(before.is_none_or(|before| before.mod_revision < draft.revision), "one event a key and revision");
-        self.bytes = self.bytes.saturating_add(size(&version));
+    fn record(&mut self, draft: &mut Draft, kind: EventKind, version: Stored, before: Option<&Stored>) {
+        debug_assert!(
+            before.is_none_or(|before| before.mod_revision() < draft.revision),
+            "one event a key and revision"
+        );
+        self.bytes = self.bytes.saturating_add(version.size() as u64);
         if let Some(before) = before {
             self.older.push(before.clone());
         }
-        draft.events.push(Event { kind, key: view(&version, true), prev: before.map(|before| view(before, true)) });
+        draft.events.push(Event { kind, key: version.view(true), prev: before.map(|before| before.view(true)) });
         draft.versions.push(version);
     }
 
@@ -244,12 +247,12 @@ impl Keyspace {
         })
     }
 
-    fn event(&self, version: &Arc<Version>) -> Event {
-        let before = self.get_at(&version.key, version.mod_revision.saturating_sub(1));
+    fn event(&self, version: &Stored) -> Event {
+        let before = self.get_at(version.key(), version.mod_revision().saturating_sub(1));
         Event {
-            kind: if version.deleted { EventKind::Delete } else { EventKind::Put },
-            key: view(version, true),
-            prev: before.map(|before| view(before, true)),
+            kind: if version.is_deleted() { EventKind::Delete } else { EventKind::Put },
+            key: version.view(true),
+            prev: before.map(|before| before.view(true)),
         }
     }
 
@@ -260,12 +263,12 @@ impl Keyspace {
             let oldest = made.revision();
             for version in made.versions() {
                 // At most one version stands before it: older ones went when that one was looked at.
-                let before = self.version_at(&version.key, oldest - 1).map(|before| before.mod_revision);
+                let before = self.version_at(version.key(), oldest - 1).map(Stored::mod_revision);
                 if let Some(before) = before {
-                    self.forget(&version.key, before);
+                    self.forget(version.key(), before);
                 }
-                if version.deleted {
-                    self.forget(&version.key, oldest);
+                if version.is_deleted() {
+                    self.forget(version.key(), oldest);
                 }
             }
         }
@@ -274,7 +277,7 @@ impl Keyspace {
 
     fn forget(&mut self, key: &[u8], revision: Revision) {
         if let Some(version) = self.older.forget(key, revision) {
-            self.bytes = self.bytes.saturating_sub(size(&version));
+            self.bytes = self.bytes.saturating_sub(version.size() as u64);
         }
     }
 
@@ -282,28 +285,28 @@ impl Keyspace {
     #[cfg(madsim)]
     pub fn forget_revision_by_mistake(&mut self) {
         if ringfence_probes::on(ringfence_probes::Bug::TokenResetBySnapshot) {
-            let newest = self.live.values().map(|version| version.mod_revision).max();
+            let newest = self.live.iter().map(Stored::mod_revision).max();
             self.revision = newest.unwrap_or(0);
         }
     }
 
     /// Versions that history begins with, in the order of their keys.
-    pub fn base(&self) -> impl Iterator<Item = &Version> + Send + '_ {
-        let base = |version: &&Arc<Version>| version.mod_revision <= self.compacted;
+    pub fn base(&self) -> impl Iterator<Item = Version> + Send + '_ {
+        let base = |version: &&Stored| version.mod_revision() <= self.compacted;
         // A key has one at most, as the oldest of its versions.
-        let mut living = self.live.values().filter(base).peekable();
+        let mut living = self.live.iter().filter(base).peekable();
         let mut older = self.older.iter().filter_map(|versions| versions.front()).filter(base).peekable();
         iter::from_fn(move || match (living.peek(), older.peek()) {
-            (Some(alive), Some(old)) if old.key < alive.key => older.next(),
+            (Some(alive), Some(old)) if old.key() < alive.key() => older.next(),
             (None, Some(_)) => older.next(),
             _ => living.next(),
         })
-        .map(|version| &**version)
+        .map(Stored::record)
     }
 
     /// All later versions, in the order in which they were made.
-    pub fn later(&self) -> impl Iterator<Item = &Version> + Send + '_ {
-        self.revisions.iter().flat_map(|made| made.versions().iter().map(|version| &**version))
+    pub fn later(&self) -> impl Iterator<Item = Version> + Send + '_ {
+        self.revisions.iter().flat_map(|made| made.versions().iter().map(Stored::record))
     }
 
     /// Puts versions of a snapshot back: those of [`Self::base`] one by one, then those of [`Self::later`], all of one
@@ -311,19 +314,19 @@ impl Keyspace {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn restore(&mut self, revision: Revision, versions: Vec<Version>) -> Result<(), String> {
-        let versions: Vec<_> = versions.into_iter().map(Arc::new).collect();
+    pub fn restore(&mut self, revision: Revision, versions: &[Version]) -> Result<(), String> {
+        let versions: Vec<_> = versions.iter().map(Stored::of).collect();
         for version in &versions {
-            self.bytes = self.bytes.saturating_add(size(version));
-            let newest = self.live.get(&version.key[..]).or_else(|| self.older.newest(&version.key));
-            if newest.is_some_and(|newest| newest.mod_revision >= revision) {
-                return Err(format!("key {} is not in order in revision {revision}", name(&version.key)));
+            self.bytes = self.bytes.saturating_add(version.size() as u64);
+            let newest = self.live.get(version.key()).or_else(|| self.older.newest(version.key()));
+            if newest.is_some_and(|newest| newest.mod_revision() >= revision) {
+                return Err(format!("key {} is not in order in revision {revision}", name(version.key())));
             }
-            let before = match version.deleted {
-                true => self.live.remove(&version.key[..]),
-                false => self.live.insert(version.key.clone(), version.clone()),
+            let before = match version.is_deleted() {
+                true => self.live.remove(version.key()),
+                false => self.live.insert(version.clone()),
             };
-            let tombstone = version.deleted.then(|| version.clone());
+            let tombstone = version.is_deleted().then(|| version.clone());
             before.into_iter().chain(tombstone).for_each(|older| self.older.push(older));
         }
         if revision > self.compacted {
@@ -334,25 +337,6 @@ impl Keyspace {
         }
         Ok(())
     }
-}
-
-/// A version as readers see it.
-pub(crate) fn view(version: &Version, with_value: bool) -> KeyView {
-    KeyView {
-        key: version.key.clone(),
-        value: if with_value { version.value.clone() } else { Bytes::new() },
-        create_revision: version.create_revision,
-        mod_revision: version.mod_revision,
-        version: version.version,
-        session: version.session,
-        wall_ms: version.wall_ms,
-        claim: version.claim,
-    }
-}
-
-/// Bytes of key and value.
-pub(crate) fn size(version: &Version) -> u64 {
-    (version.key.len() + version.value.len()) as u64
 }
 
 /// A key as people read it.

@@ -5,12 +5,11 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use crate::command::{Revision, Span};
-use crate::keyspace::{Keyspace, after, view};
+use crate::keyspace::{Keyspace, Stored, after};
 use crate::limits::RANGE_BYTES_MAX;
 use crate::outcome::KeyView;
 use crate::query::{LargerThan, Page, Query, Range, RangeAnswer, Select};
 use crate::refusal::Refusal;
-use crate::snapshot::Version;
 use crate::span::Interval;
 use crate::state::State;
 
@@ -123,36 +122,36 @@ fn next_at<'a>(
     rest: &mut Interval,
     revision: Revision,
     descending: bool,
-) -> Option<&'a Version> {
+) -> Option<&'a Stored> {
     if descending {
         let found = keyspace.last_at(rest, revision)?;
-        rest.end = Some(found.key.clone());
+        rest.end = Some(found.own_key());
         Some(found)
     } else {
         let found = keyspace.first_at(rest, revision)?;
-        rest.start = after(&found.key);
+        rest.start = after(found.key());
         Some(found)
     }
 }
 
 /// One entry of an answer.
 enum Entry<'a> {
-    Key(&'a Version),
+    Key(&'a Stored),
     /// A path that isn't a key, but under which keys are.
     Path(Bytes),
 }
 
 impl Entry<'_> {
-    fn key(&self) -> &Bytes {
+    fn key(&self) -> &[u8] {
         match self {
-            Entry::Key(version) => &version.key,
+            Entry::Key(version) => version.key(),
             Entry::Path(path) => path,
         }
     }
 
     fn view(&self, keys_only: bool) -> KeyView {
         match self {
-            Entry::Key(version) => view(version, !keys_only),
+            Entry::Key(version) => version.view(!keys_only),
             Entry::Path(path) => KeyView {
                 key: path.clone(),
                 value: Bytes::new(),
@@ -184,7 +183,7 @@ impl Filling<'_> {
             return ControlFlow::Continue(());
         }
         let bytes = match entry {
-            Entry::Key(version) if !range.keys_only => version.key.len() + version.value.len(),
+            Entry::Key(version) if !range.keys_only => version.size(),
             _ => entry.key().len(),
         };
         // A page of its own holds any one entry.
@@ -217,8 +216,8 @@ fn children<'a>(keyspace: &'a Keyspace, path: &Bytes, revision: Option<Revision>
             Some(revision) => keyspace.first_at(&rest, revision),
         };
         let Some(version) = next else { break };
-        let Some(child) = parent_below(&version.key, prefix.len()) else {
-            rest.start = after(&version.key);
+        let Some(child) = parent_below(version.key(), prefix.len()) else {
+            rest.start = after(version.key());
             found.push(Entry::Key(version));
             continue;
         };
@@ -238,9 +237,9 @@ fn children<'a>(keyspace: &'a Keyspace, path: &Bytes, revision: Option<Revision>
 }
 
 /// The path with one name after the prefix, if the key is below that.
-fn parent_below(key: &Bytes, prefix: usize) -> Option<Bytes> {
+fn parent_below(key: &[u8], prefix: usize) -> Option<Bytes> {
     let leading = usize::from(prefix == 0 && key.starts_with(b"/"));
     let from = prefix + leading;
     let slash = key.get(from..)?.iter().position(|&byte| byte == b'/')?;
-    Some(key.slice(..from + slash))
+    Some(Bytes::copy_from_slice(&key[..from + slash]))
 }

@@ -112,7 +112,7 @@ impl Restoring {
         if self.versions.is_empty() {
             return Ok(());
         }
-        self.state.keyspace.restore(self.revision, std::mem::take(&mut self.versions))
+        self.state.keyspace.restore(self.revision, &std::mem::take(&mut self.versions))
     }
 
     fn session(&mut self, session: Session) -> Result<(), String> {
@@ -158,7 +158,7 @@ impl Restoring {
         let Some(version) = self.state.keyspace.get(&key) else {
             return wrong("it has no key");
         };
-        if !version.claim || version.create_revision != *token || version.session != Some(*session) {
+        if !version.is_claim() || version.create_revision() != *token || version.session() != Some(*session) {
             return wrong("its key says otherwise");
         }
         if let (Mode::Semaphore(permits), Some(queue)) = (mode, self.state.queues.get(name))
@@ -166,8 +166,6 @@ impl Restoring {
         {
             return wrong("its queue has other permits");
         }
-        // Slices of the key that the keyspace holds, as when it was claimed.
-        let key = version.key.clone();
         let place = Place {
             session: *session,
             suffix: key.slice(key.len() - suffix.len()..),
@@ -186,9 +184,9 @@ impl Restoring {
         self.put_versions()?;
         let state = &mut self.state;
         for version in state.keyspace.live() {
-            if let Some(id) = version.session {
+            if let Some(id) = version.session() {
                 let session = state.sessions.get_mut(id).ok_or_else(|| unknown(id))?;
-                session.keys.insert(version.key.clone());
+                session.keys.insert(version.own_key());
             }
         }
         state.verify_invariants()?;

@@ -150,8 +150,7 @@ impl State {
             hash: self.hash,
             level: self.level,
         });
-        let versions =
-            self.keyspace.base().chain(self.keyspace.later()).map(|version| Record::Version(version.clone()));
+        let versions = self.keyspace.base().chain(self.keyspace.later()).map(Record::Version);
         let sessions = self.sessions.iter().flat_map(|(id, session)| session_records(id, session));
         let claims = self.queues.from(Bound::Unbounded).flat_map(|(name, queue)| claim_records(name, queue));
         #[cfg(madsim)]

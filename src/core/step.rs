@@ -10,12 +10,11 @@ use bytes::Bytes;
 
 use crate::command::{Command, Request, RequestId, Revision, SessionId, Token};
 use crate::hash::{self, Digest};
-use crate::keyspace::{Draft, Written};
+use crate::keyspace::{Draft, Stored, Written};
 use crate::limits::{DELETE_KEYS_MAX, EXPIRIES_PER_ENTRY_MAX};
 use crate::outcome::{EventKind, Grant, Outcome, Reply};
 use crate::refusal::Refusal;
 use crate::retry::First;
-use crate::snapshot::Version;
 use crate::state::State;
 
 /// See the module.
@@ -131,24 +130,23 @@ impl<'a> Step<'a> {
     }
 
     /// Writes a key and keeps the bonds to sessions right.
-    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) -> Option<Arc<Version>> {
+    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) -> Option<Stored> {
         let before = self.state.keyspace.put(draft, written);
-        let bound = before.as_ref().and_then(|before| before.session);
+        let bound = before.as_ref().and_then(Stored::session);
         if bound != written.session {
             self.unbind(bound, written.key);
             if let Some(session) = written.session.and_then(|id| self.state.sessions.get_mut(id)) {
-                // The keyspace's own copy of the key, so that the two share it.
-                let key = self.state.keyspace.get(written.key).map_or_else(|| written.key.clone(), |it| it.key.clone());
-                session.keys.insert(key);
+                // A copy: a slice of a message would keep the whole message in memory.
+                session.keys.insert(Bytes::copy_from_slice(written.key));
             }
         }
         before
     }
 
     /// Deletes a key and keeps the bonds to sessions right.
-    pub fn delete(&mut self, draft: &mut Draft, key: &[u8]) -> Option<Arc<Version>> {
+    pub fn delete(&mut self, draft: &mut Draft, key: &[u8]) -> Option<Stored> {
         let before = self.state.keyspace.delete(draft, key)?;
-        self.unbind(before.session, key);
+        self.unbind(before.session(), key);
         Some(before)
     }
 

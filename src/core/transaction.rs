@@ -9,13 +9,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::check::{SEQUENTIAL_DIGITS, check_limit, duplicate};
 use crate::command::{Compare, Op, Put, Relation, SessionId, Target, Txn};
-use crate::keyspace::{Written, name as readable, size, view};
+use crate::keyspace::{Stored, Written, name as readable};
 use crate::limits::{DELETE_KEYS_MAX, RANGE_BYTES_MAX, SESSION_KEYS_MAX};
 use crate::outcome::{OpReply, Reply, TxnReply};
 use crate::query::Range;
 use crate::range::{Budget, read_newest};
 use crate::refusal::Refusal;
-use crate::snapshot::Version;
 use crate::span::Interval;
 use crate::state::State;
 use crate::step::Step;
@@ -70,15 +69,15 @@ impl Step<'_> {
                 Planned::Put { put, key } => {
                     let written = Written { key: &key, value: &put.value, session: put.session, claim: false };
                     let before = self.put(&mut draft, &written);
-                    let prev = before.filter(|_| put.prev).map(|before| view(&before, true));
-                    // The keyspace's own copy: the reply may be remembered, and the request's key keeps its whole entry in memory.
-                    let key = draft.last_key().cloned().unwrap_or(key);
+                    let prev = before.filter(|_| put.prev).map(|before| before.view(true));
+                    // A copy of its own: the reply may be remembered, and the request's key keeps its whole entry in memory.
+                    let key = draft.last_key().unwrap_or(key);
                     OpReply::Put { key, prev }
                 }
                 Planned::Delete { keys, prev } => {
                     let gone: Vec<_> = keys.iter().filter_map(|key| self.delete(&mut draft, key)).collect();
                     let deleted = gone.len() as u64;
-                    let prev = if prev { gone.iter().map(|gone| view(gone, true)).collect() } else { Vec::new() };
+                    let prev = if prev { gone.iter().map(|gone| gone.view(true)).collect() } else { Vec::new() };
                     OpReply::Delete { deleted, prev }
                 }
                 Planned::Range(range) => OpReply::Range(read_newest(&self.state.keyspace, range, &mut budget)),
@@ -140,8 +139,8 @@ impl Planning<'_> {
         let key = if put.sequential { self.next_sequential(&put.key)? } else { put.key.clone() };
         if let Some(before) = self.state.keyspace.get(&key) {
             refuse_claim(before)?;
-            self.count_bond(before.session, -1);
-            self.prev_bytes += if put.prev { size(before) } else { 0 };
+            self.count_bond(before.session(), -1);
+            self.prev_bytes += if put.prev { before.size() as u64 } else { 0 };
         }
         self.count_bond(put.session, 1);
         Ok(key)
@@ -168,9 +167,9 @@ impl Planning<'_> {
             refuse_claim(before)?;
             self.deleted += 1;
             check_limit("deleted keys", self.deleted, DELETE_KEYS_MAX)?;
-            self.count_bond(before.session, -1);
-            self.prev_bytes += if prev { size(before) } else { 0 };
-            keys.push(before.key.clone());
+            self.count_bond(before.session(), -1);
+            self.prev_bytes += if prev { before.size() as u64 } else { 0 };
+            keys.push(before.own_key());
         }
         Ok(keys)
     }
@@ -190,24 +189,24 @@ impl Planning<'_> {
     }
 }
 
-fn refuse_claim(before: &Version) -> Result<(), Refusal> {
-    if before.claim { Err(Refusal::KeyIsClaim(readable(&before.key))) } else { Ok(()) }
+fn refuse_claim(before: &Stored) -> Result<(), Refusal> {
+    if before.is_claim() { Err(Refusal::KeyIsClaim(readable(before.key()))) } else { Ok(()) }
 }
 
 impl State {
     fn satisfies(&self, compare: &Compare) -> bool {
         let version = self.keyspace.get(&compare.key);
-        let number = |of: fn(&Version) -> u64| version.map_or(0, |version| of(version));
+        let number = |of: fn(&Stored) -> u64| version.map_or(0, of);
         let relation = compare.relation;
         match &compare.target {
             Target::Value(value) => match version {
-                Some(version) => holds(relation, &version.value, value),
+                Some(version) => holds(relation, &version.value(), &&value[..]),
                 None => relation == Relation::NotEqual,
             },
-            Target::CreateRevision(revision) => holds(relation, &number(|version| version.create_revision), revision),
-            Target::ModRevision(revision) => holds(relation, &number(|version| version.mod_revision), revision),
-            Target::Version(count) => holds(relation, &number(|version| version.version), count),
-            Target::Session(id) => holds(relation, &number(|version| version.session.map_or(0, |id| id.0)), id),
+            Target::CreateRevision(revision) => holds(relation, &number(Stored::create_revision), revision),
+            Target::ModRevision(revision) => holds(relation, &number(Stored::mod_revision), revision),
+            Target::Version(count) => holds(relation, &number(Stored::version), count),
+            Target::Session(id) => holds(relation, &number(|version| version.session().map_or(0, |id| id.0)), id),
             Target::Holds(token) => {
                 #[cfg(madsim)]
                 if !self.is_owner(&compare.key, *token) {

@@ -24,10 +24,10 @@ impl State {
     fn verify_bonds(&self) -> Result<(), String> {
         let mut bound = 0;
         for version in self.keyspace.live() {
-            let Some(id) = version.session else { continue };
+            let Some(id) = version.session() else { continue };
             bound += 1;
-            if !self.sessions.get(id).is_some_and(|session| session.keys.contains(&version.key)) {
-                return Err(format!("key {} is not among those of its session {id}", readable(&version.key)));
+            if !self.sessions.get(id).is_some_and(|session| session.keys.contains(version.key())) {
+                return Err(format!("key {} is not among those of its session {id}", readable(version.key())));
             }
         }
         let listed: usize = self.sessions.iter().map(|(_, session)| session.keys.len()).sum();
@@ -40,11 +40,11 @@ impl State {
     /// Every live key that is a claim stands in its name's queue under its token, and the reverse.
     fn verify_claims(&self) -> Result<(), String> {
         let mut claims = 0;
-        for version in self.keyspace.live().filter(|version| version.claim) {
+        for version in self.keyspace.live().filter(|version| version.is_claim()) {
             claims += 1;
-            let place = self.claim_of(&version.key).and_then(|(name, token)| self.place(&name, token));
-            if !place.is_some_and(|place| place.key == version.key && Some(place.session) == version.session) {
-                return Err(format!("claim {} is not in its queue", readable(&version.key)));
+            let place = self.claim_of(version.key()).and_then(|(name, token)| self.place(&name, token));
+            if !place.is_some_and(|place| place.key == version.key() && Some(place.session) == version.session()) {
+                return Err(format!("claim {} is not in its queue", readable(version.key())));
             }
         }
         let queued: usize = self.queues.iter().map(|queue| queue.owners() + queue.waiting()).sum();

@@ -1,11 +1,9 @@
 //! The keyspace's invariants, checked one by one.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use super::{Keyspace, name, size};
+use super::{Keyspace, Stored, name};
 use crate::command::Revision;
-use crate::snapshot::Version;
 
 impl Keyspace {
     /// Checks the invariants of the module. O(n log n).
@@ -18,21 +16,21 @@ impl Keyspace {
         }
         let mut bytes = 0_u64;
         let mut later = 0;
-        let mut before: Option<&Arc<Version>> = None;
+        let mut before: Option<&Stored> = None;
         for versions in self.older.iter() {
             for version in versions {
-                bytes += size(version);
-                later += usize::from(version.mod_revision > self.compacted);
+                bytes += version.size() as u64;
+                later += usize::from(version.mod_revision() > self.compacted);
                 self.verify_version(version, before)?;
                 before = Some(version);
             }
         }
-        for (key, version) in &self.live {
-            bytes += size(version);
-            later += usize::from(version.mod_revision > self.compacted);
-            self.verify_version(version, self.older.newest(key))?;
-            if version.deleted || version.key != *key {
-                return Err(format!("live key {} is not its newest version", name(key)));
+        for version in &self.live {
+            bytes += version.size() as u64;
+            later += usize::from(version.mod_revision() > self.compacted);
+            self.verify_version(version, self.older.newest(version.key()))?;
+            if version.is_deleted() {
+                return Err(format!("live key {} is not its newest version", name(version.key())));
             }
         }
         let listed = self.verify_revisions()?;
@@ -52,10 +50,10 @@ impl Keyspace {
             }
             newest = revision;
             for version in made.versions() {
-                let known = self.version_at(&version.key, revision);
-                let same = known.is_some_and(|known| Arc::ptr_eq(known, version));
-                if version.mod_revision != revision || !same || !keys.insert(&version.key) {
-                    return Err(format!("key {} is wrongly listed in revision {revision}", name(&version.key)));
+                let known = self.version_at(version.key(), revision);
+                let same = known.is_some_and(|known| known.is(version));
+                if version.mod_revision() != revision || !same || !keys.insert(version.key()) {
+                    return Err(format!("key {} is wrongly listed in revision {revision}", name(version.key())));
                 }
             }
             listed += made.versions().len();
@@ -63,29 +61,30 @@ impl Keyspace {
         Ok(listed)
     }
 
-    fn verify_version(&self, version: &Version, before: Option<&Arc<Version>>) -> Result<(), String> {
-        let (key, revision) = (&version.key, version.mod_revision);
+    fn verify_version(&self, version: &Stored, before: Option<&Stored>) -> Result<(), String> {
+        let (key, facts) = (version.key(), version.facts());
+        let revision = facts.mod_revision;
         let what = || format!("key {} in revision {revision}", name(key));
-        let before = before.filter(|before| before.key == *key);
-        if revision == 0 || revision > self.revision || before.is_some_and(|before| before.mod_revision >= revision) {
+        let before = before.filter(|before| before.key() == key);
+        if revision == 0 || revision > self.revision || before.is_some_and(|before| before.mod_revision() >= revision) {
             return Err(format!("{}: revision out of place", what()));
         }
-        if revision <= self.compacted && (version.deleted || before.is_some()) {
+        if revision <= self.compacted && (facts.deleted || before.is_some()) {
             return Err(format!("{}: should have been compacted", what()));
         }
-        let follows = match before.filter(|before| !before.deleted) {
-            _ if version.deleted => before.is_some_and(|before| !before.deleted),
+        let follows = match before.map(Stored::facts).filter(|before| !before.deleted) {
+            alive if facts.deleted => alive.is_some(),
             Some(before) => {
-                (version.create_revision, version.version) == (before.create_revision, before.version.saturating_add(1))
+                (facts.create_revision, facts.version) == (before.create_revision, before.version.saturating_add(1))
             }
-            None if revision > self.compacted => (version.create_revision, version.version) == (revision, 1),
-            None => version.create_revision <= revision && version.version >= 1,
+            None if revision > self.compacted => (facts.create_revision, facts.version) == (revision, 1),
+            None => facts.create_revision <= revision && facts.version >= 1,
         };
         if !follows {
             return Err(format!("{}: does not follow from the version before", what()));
         }
-        let last = self.version_at(key, Revision::MAX).is_some_and(|newest| newest.mod_revision == revision);
-        if last && self.live.contains_key(&key[..]) == version.deleted {
+        let last = self.version_at(key, Revision::MAX).is_some_and(|newest| newest.mod_revision() == revision);
+        if last && self.live.contains(key) == facts.deleted {
             return Err(format!("{}: newest version and live keys disagree", what()));
         }
         Ok(())
