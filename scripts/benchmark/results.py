@@ -40,7 +40,7 @@ def commit():
 
 
 # What is measured, of which a later file counts instead of an earlier one.
-PARTS = ["workloads", "rounds", "curves", "versions", "failover", "overload", "snapshots"]
+PARTS = ["workloads", "rounds", "curves", "versions", "failover", "undisturbed", "overload", "snapshots"]
 
 
 def joined(files):
@@ -68,16 +68,18 @@ def read(file):
         whole = json.loads(text)
         if "curves" in whole:
             return whole
-    failover, overload, snapshots = {}, {}, {}
+    failover, undisturbed, overload, snapshots = {}, {}, {}, {}
     for line in text.splitlines():
         one = json.loads(line)
         if "load" in one:
             overload[one["load"]] = one
+        elif "elections" in one:
+            undisturbed[f"{one['system']}, {one['settings']}"] = one
         elif "snapshots" in one:
             snapshots[str(one["keys"])] = one
         else:
             failover.setdefault(f"{one['system']}, {one['settings']}", []).append(one)
-    return {"failover": failover, "overload": overload, "snapshots": snapshots}
+    return {"failover": failover, "undisturbed": undisturbed, "overload": overload, "snapshots": snapshots}
 
 
 def save(results, file):
