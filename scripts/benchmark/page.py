@@ -54,7 +54,7 @@ def sections(results):
         yield table(words.WORKLOAD_HEAD, words.workload_rows(results))
     waits = of_failover(results)
     if waits:
-        yield "<h2>When the leader is killed</h2>\n" + "".join(chart.svg(alone=False) for chart in waits)
+        yield "<h2>When the leader is lost</h2>\n" + "".join(chart.svg(alone=False) for chart in waits)
     if results["curves"]:
         yield "<h2>Curves</h2>\n"
     for name, curve in results["curves"].items():

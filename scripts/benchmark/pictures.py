@@ -44,13 +44,13 @@ WAITS = [("write_ms", "a write"), ("grant_ms", "a lock granted"), ("event_ms", "
 
 
 def of_failover(results):
-    """A row for each system and its settings; a mark for each time that the leader was killed."""
+    """A row for each system and its settings; a mark for each time that the leader was lost: killed, or what the settings say."""
     found = []
     for key, what in WAITS:
         rows = {label(one): (one.split(",")[0], [time[key] for time in times]) for one, times in results.get("failover", {}).items()}
         if rows:
-            title = f"Leader killed: longest time without {what}, ms"
-            found.append(marks(f"failover-{key.partition('_')[0]}", title, "Less is better. A mark for each time; the upright line is their middle.", rows))
+            title = f"Leader lost: longest time without {what}, ms"
+            found.append(marks(f"failover-{key.partition('_')[0]}", title, "Less is better. Killed, where nothing else is said. A mark for each time; the upright line is their middle.", rows))
     return found
 
 

@@ -35,7 +35,7 @@ def parts(results):
         yield table(words.WORKLOAD_HEAD, words.workload_rows(results))
     waits = of_failover(results)
     if waits:
-        yield "## When the leader is killed"
+        yield "## When the leader is lost"
         yield "\n".join(picture(chart) for chart in waits)
     if results["curves"]:
         yield "## Curves"

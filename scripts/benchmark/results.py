@@ -40,7 +40,7 @@ def commit():
 
 
 # What is measured, of which a later file counts instead of an earlier one.
-PARTS = ["workloads", "rounds", "curves", "versions", "failover", "overload"]
+PARTS = ["workloads", "rounds", "curves", "versions", "failover", "undisturbed", "overload", "snapshots"]
 
 
 def joined(files):
@@ -61,20 +61,25 @@ def joined(files):
 
 
 def read(file):
-    """What this program has saved; or the lines of `scripts/failover --json`, of whatever systems and settings, or of `scripts/overload --json`."""
+    """What this program has saved; or the lines of `scripts/failover --json`, of whatever systems and settings, of `scripts/overload --json`, or of
+    `scripts/snapshots --json`."""
     text = Path(file).read_text()
     with contextlib.suppress(json.JSONDecodeError):
         whole = json.loads(text)
         if "curves" in whole:
             return whole
-    failover, overload = {}, {}
+    failover, undisturbed, overload, snapshots = {}, {}, {}, {}
     for line in text.splitlines():
         one = json.loads(line)
         if "load" in one:
             overload[one["load"]] = one
+        elif "elections" in one:
+            undisturbed[f"{one['system']}, {one['settings']}"] = one
+        elif "snapshots" in one:
+            snapshots[str(one["keys"])] = one
         else:
             failover.setdefault(f"{one['system']}, {one['settings']}", []).append(one)
-    return {"failover": failover, "overload": overload}
+    return {"failover": failover, "undisturbed": undisturbed, "overload": overload, "snapshots": snapshots}
 
 
 def save(results, file):

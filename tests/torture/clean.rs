@@ -15,16 +15,22 @@ pub fn clean(name: &str, directory: &Path) {
             drop(process.signal(Signal::KILL));
         }
     }
-    if net::why_not().is_none() {
-        for pid in net::processes(name) {
-            // What runs in a network of this run was started by it.
-            if let Some(process) = Process::of(pid) {
-                drop(process.signal(Signal::KILL));
-            }
-        }
-        net::remove(name);
-    }
+    networks(name);
     disks::unmount_below(directory);
+}
+
+/// Ends what runs in a run's networks, and removes them.
+pub fn networks(name: &str) {
+    if net::why_not().is_some() {
+        return;
+    }
+    for pid in net::processes(name) {
+        // What runs in a network of this run was started by it.
+        if let Some(process) = Process::of(pid) {
+            drop(process.signal(Signal::KILL));
+        }
+    }
+    net::remove(name);
 }
 
 /// Files that name a process: `ROUND/nodeN/pid`.

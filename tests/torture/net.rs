@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use ringfence_cluster::settings::MemberSettings;
 use ringfence_simulation::history::Machine;
 
 /// What is needed beside root.
@@ -16,6 +17,10 @@ const PROGRAMS: &[(&str, &str)] =
     &[("ip", "-Version"), ("tc", "-Version"), ("iptables-restore", "--version"), ("iptables-save", "--version")];
 /// The link of a machine, in its own namespace.
 pub const LINK: &str = "eth0";
+
+/// Of each server, at its own address.
+const CLIENT_PORT: u16 = 7601;
+const PEER_PORT: u16 = 7611;
 
 /// Who has a network of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +140,20 @@ pub fn address(place: Place) -> Ipv4Addr {
         Place::Machine(Machine::Client(client)) => Ipv4Addr::new(10, 77, 1, number(client.into())),
         Place::Watcher => Ipv4Addr::new(10, 77, 2, 1),
     }
+}
+
+/// Servers as members of one cluster.
+#[must_use]
+pub fn members(servers: u8) -> Vec<MemberSettings> {
+    let member = |id: u64| {
+        let address = address(Place::Machine(Machine::Server(id)));
+        MemberSettings {
+            id,
+            client_address: format!("{address}:{CLIENT_PORT}"),
+            peer_address: format!("{address}:{PEER_PORT}"),
+        }
+    };
+    (1..=u64::from(servers)).map(member).collect()
 }
 
 /// Which machine has this address.

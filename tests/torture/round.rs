@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use rand::{SeedableRng, rngs::SmallRng};
-use ringfence_cluster::{Cluster, settings::MemberSettings};
+use ringfence_cluster::Cluster;
 use ringfence_simulation::{
     checkers::{self, Broken, Verdict},
     history::{ClientId, Condition, History, Liveness, Machine, Recorder},
@@ -35,8 +35,6 @@ use crate::{
     watcher,
 };
 
-const CLIENT_PORT: u16 = 7601;
-const PEER_PORT: u16 = 7611;
 /// How long a new cluster may take until somebody leads.
 const LEADS_WITHIN: Duration = Duration::from_secs(60);
 /// How long one of each operation may take once a majority is mended. Twice what a simulated world is given: other programs use this machine, too.
@@ -113,18 +111,6 @@ pub async fn play(plan: &Plan) -> Result<Outcome> {
     Ok(Outcome { history, verdict, run, packets, notes })
 }
 
-fn members(net: Option<&Net>, schedule: &Schedule) -> Vec<MemberSettings> {
-    let member = |id: u64| {
-        let address = net::address(Place::Machine(Machine::Server(id)));
-        MemberSettings {
-            id,
-            client_address: format!("{address}:{CLIENT_PORT}"),
-            peer_address: format!("{address}:{PEER_PORT}"),
-        }
-    };
-    net.map(|_| (1..=u64::from(schedule.servers)).map(member).collect()).unwrap_or_default()
-}
-
 /// The servers, none of which runs, with their settings.
 fn cluster(plan: &Plan, directory: &Path) -> Result<Cluster> {
     let schedule = &plan.schedule;
@@ -134,7 +120,7 @@ fn cluster(plan: &Plan, directory: &Path) -> Result<Cluster> {
         .nodes(schedule.servers.into())
         .directory(directory)
         .binary(&plan.program)
-        .members(members(plan.net.as_ref(), schedule))
+        .members(plan.net.as_ref().map(|_| net::members(schedule.servers)).unwrap_or_default())
         .setting("heartbeat_ms", number(schedule.heartbeat_ms))
         .setting("election_timeout_ms_min", number(schedule.election_ms))
         .setting("election_timeout_ms_max", number(schedule.election_ms * 2))
