@@ -45,6 +45,8 @@ marks! {
     LEADER_PAUSED = "leader noticed that it was paused",
     /// A leader that had lost its quorum, or its office, was asked for a linearizable read.
     READ_ON_FORMER_LEADER = "linearizable read refused by a former leader",
+    /// A leader noticed that no majority answered it any more.
+    QUORUM_LOST = "leader noticed that it was cut off",
     /// A leader proposed a write and no quorum answered.
     WRITE_WITHOUT_QUORUM = "write ended without an answer of a quorum",
     /// A write went over another member.

@@ -217,6 +217,9 @@ async fn round(inner: &Inner) -> Result<u64, ReadError> {
             return Err(ReadError::NoLeader);
         }
         let seen = node.leadership();
+        if seen.cut_off {
+            return Err(ReadError::NoLeader);
+        }
         #[cfg(madsim)]
         if seen.is_me && ringfence_probes::on(ringfence_probes::Bug::LocalReadOnFormerLeader) {
             return Ok(inner.replica.applied());

@@ -109,8 +109,8 @@ async fn way(inner: &Inner, queue: &Queue) -> Option<(Way, Leadership)> {
                 return Some((Way::Here(clock), seen));
             }
         } else {
-            // Whoever forwarded it looks for the leader itself.
-            answer_all(queue.take_where(|group| group.here_only), &WriteError::NoLeader);
+            // Whoever forwarded it looks for the leader itself; and a member that was cut off won't find it.
+            answer_all(queue.take_where(|group| group.here_only || seen.cut_off), &WriteError::NoLeader);
             if let Some(leader) = seen.leader {
                 return Some((Way::There(leader), seen));
             }

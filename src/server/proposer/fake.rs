@@ -116,9 +116,11 @@ impl Fake {
     }
 }
 
-pub const NOBODY: Leadership = Leadership { term: 1, leader: None, is_me: false };
-pub const ME: Leadership = Leadership { term: 1, leader: Some(1), is_me: true };
-pub const OTHER: Leadership = Leadership { term: 1, leader: Some(2), is_me: false };
+pub const NOBODY: Leadership = Leadership { term: 1, leader: None, is_me: false, cut_off: false };
+/// It led, and no majority answers it.
+pub const CUT_OFF: Leadership = Leadership { term: 1, leader: None, is_me: false, cut_off: true };
+pub const ME: Leadership = Leadership { term: 1, leader: Some(1), is_me: true, cut_off: false };
+pub const OTHER: Leadership = Leadership { term: 1, leader: Some(2), is_me: false, cut_off: false };
 
 /// What stands on it.
 pub struct World {

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     Replies, WriteError,
-    fake::{ME, NOBODY, OTHER, World, world},
+    fake::{CUT_OFF, ME, NOBODY, OTHER, World, world},
     lanes::{self, Kind, Lanes},
     queue,
 };
@@ -209,7 +209,7 @@ async fn what_is_stuck_at_a_former_leader_holds_nobody_up() {
     let behind = write("b");
     settle().await;
     assert_eq!(*world.fake.forwarded.lock(), [(2, 1)], "it leaves when the one before it has arrived");
-    world.fake.lead(Leadership { term: 2, leader: Some(3), is_me: false });
+    world.fake.lead(Leadership { term: 2, leader: Some(3), ..NOBODY });
     assert_eq!(revision(&behind.await.unwrap().unwrap()), 1);
     assert!(!stuck.is_finished());
     // And the lane goes on as before.
@@ -228,6 +228,18 @@ async fn a_write_waits_for_a_leader_and_gives_up_without_one() {
     settle().await;
     world.fake.lead(ME);
     assert_eq!(revision(&waiting.await.unwrap().unwrap()), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_was_cut_off_keeps_nobody_waiting() {
+    let world = world(ME, 1 << 20);
+    world.fake.lead(CUT_OFF);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(world.proposer.propose_one(put("a")).await, Err(WriteError::NoLeader));
+    assert_eq!(world.reader.linearizable().await, Err(ReadError::NoLeader));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    world.fake.lead(ME);
+    assert_eq!(revision(&world.proposer.propose_one(put("a")).await.unwrap()), 1);
 }
 
 /// Writes keys until no more is taken, and gives what waits.

@@ -22,6 +22,7 @@ mod network;
 mod node;
 #[cfg(madsim)]
 mod one_step;
+mod quorum;
 #[cfg(madsim)]
 pub mod read_log;
 #[cfg(not(madsim))]

@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, fs::File, future::Future, sync::Arc, time::Dura
 use openraft::{
     Config, ReadPolicy, ServerState, SnapshotPolicy,
     errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError},
-    metrics::{RaftDataMetrics, RaftServerMetrics},
     raft::linearizable_read::LinearizerOption,
 };
 use openraft_rt::{AsyncRuntime, WatchReceiver};
@@ -29,6 +28,7 @@ use super::{
         service::PeerService,
         vigil::Vigil,
     },
+    quorum::Quorum,
     room::Room,
     runtime::{self, Runtime},
     snapshots::Snapshots,
@@ -62,6 +62,7 @@ struct Inner {
     snapshots: Snapshots,
     room: Room,
     stall: Stall,
+    quorum: Quorum,
     standing: Standing,
     pool: Pool,
     administrator: Administrator,
@@ -121,8 +122,9 @@ impl Node {
             stopping: stopping.clone(),
         };
         Runtime::spawn(administrator.clone().finish_changes());
-        let heard = Heard::default();
-        let standing = Standing::new(administrator.clone(), disk.room.clone(), disk.stall.clone(), heard.clone());
+        let (heard, quorum) = (Heard::default(), Quorum::default());
+        let (room, stall) = (disk.room.clone(), disk.stall.clone());
+        let standing = Standing::new(administrator.clone(), room, stall, quorum.clone(), heard.clone());
         let service = PeerService {
             cluster: settings.cluster,
             node: settings.id,
@@ -142,6 +144,8 @@ impl Node {
         if disk.room.is_bounded() {
             Runtime::spawn(disk.room.clone().watch(standing.clone(), stopping.clone()));
         }
+        let unanswered = Duration::from_millis(settings.election_timeout_ms_max);
+        Runtime::spawn(quorum.clone().watch(raft.clone(), unanswered, stopping.clone()));
         let stalls_after = Duration::from_millis(settings.election_timeout_ms_min);
         Runtime::spawn(disk.stall.clone().watch(stalls_after, standing.clone(), stopping.clone()));
         let inner = Inner {
@@ -151,6 +155,7 @@ impl Node {
             snapshots: disk.snapshots,
             room: disk.room,
             stall: disk.stall,
+            quorum,
             standing,
             pool,
             administrator,
@@ -209,7 +214,12 @@ impl Node {
             ProposeError::Stopped
         })?;
         let written = self.inner.raft.client_write(proposal);
-        match Runtime::timeout(self.inner.settings.quorum_timeout, written).await {
+        let written = tokio::select! {
+            biased;
+            written = Runtime::timeout(self.inner.settings.quorum_timeout, written) => written,
+            () = self.inner.quorum.lost() => return Err(ProposeError::Unknown),
+        };
+        match written {
             Ok(Ok(applied)) => Ok(Proposed {
                 index: applied.log_id.index,
                 term: applied.log_id.leader_id.term,
@@ -230,7 +240,12 @@ impl Node {
     pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
         let timeout = self.inner.settings.quorum_timeout;
         let option = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(timeout);
-        match Runtime::timeout(timeout, self.inner.raft.get_read_log_id(option)).await {
+        let confirmed = tokio::select! {
+            biased;
+            confirmed = Runtime::timeout(timeout, self.inner.raft.get_read_log_id(option)) => confirmed,
+            () = self.inner.quorum.lost() => return Err(ReadIndexError::NoQuorum),
+        };
+        match confirmed {
             Ok(Ok((read, _))) => Ok(read.index()),
             Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
                 Err(ReadIndexError::NotLeader { leader: forward.leader_id })
@@ -295,7 +310,7 @@ impl Node {
             .ok_or_else(|| ForwardError::Unreachable(format!("node {to} is not a member")))
     }
 
-    /// Who leads, as far as this node knows now. This node doesn't, if its disk is full or stalls.
+    /// Who leads, as far as this node knows now. This node doesn't, if its disk is full or stalls, or no majority answers it.
     pub fn leadership(&self) -> Leadership {
         let may_lead = self.inner.standing.may_lead();
         let metrics = self.inner.raft.server_metrics();
@@ -306,7 +321,12 @@ impl Node {
             true => self.inner.standing.heard_meanwhile(),
             false => self.inner.standing.heard_meanwhile().or(metrics.current_leader),
         };
-        Leadership { term: metrics.vote.leader_id.term, leader, is_me: leads && may_lead }
+        Leadership {
+            term: metrics.vote.leader_id.term,
+            leader,
+            is_me: leads && may_lead,
+            cut_off: leads && self.inner.standing.is_cut_off(),
+        }
     }
 
     /// Waits until [`Node::leadership`] differs from what was seen, and returns it. For ever, if the node stops. Cancel safe.
@@ -336,9 +356,8 @@ impl Node {
         self.inner.settings.level
     }
 
-    /// Figures about this node, for people. Who leads is more cautious here than in [`Node::leadership`]: a leader that no majority has
-    /// answered for as long as the longest election time-out may have been replaced without hearing of it, and says that it knows none; so
-    /// does a follower that has heard nothing of its leader for so long.
+    /// Figures about this node, for people. Who leads is more cautious here than in [`Node::leadership`]: a follower that has heard
+    /// nothing of its leader for as long as the longest election time-out says that it knows none.
     pub fn status(&self) -> NodeStatus {
         let (server, data) = (self.inner.raft.server_metrics(), self.inner.raft.data_metrics());
         let (server, data) = (server.borrow_watched(), data.borrow_watched());
@@ -346,7 +365,7 @@ impl Node {
             id: server.id,
             term: server.vote.leader_id.term,
             leader: server.current_leader.filter(|leader| match *leader {
-                own if own == server.id => self.inner.standing.may_lead() && self.has_quorum(&server, &data),
+                own if own == server.id => self.inner.standing.may_lead(),
                 other => self.inner.heard.within(other, self.patience()),
             }),
             last_log: data.last_log.map_or(0, |id| id.index),
@@ -359,12 +378,6 @@ impl Node {
             disk_full: self.inner.room.is_full(),
             disk_stalled: self.inner.stall.is_unsteady(),
         }
-    }
-
-    /// As a leader: a majority answered a moment ago. Who is the only voter is one.
-    fn has_quorum(&self, server: &RaftServerMetrics<TypeConfig>, data: &RaftDataMetrics<TypeConfig>) -> bool {
-        let alone = server.membership_config.voter_ids().eq([server.id]);
-        alone || data.last_quorum_acked.is_some_and(|acked| acked.elapsed() < self.patience())
     }
 
     /// How long a leader may be silent before people are told that there is none.

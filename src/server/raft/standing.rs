@@ -1,6 +1,7 @@
-//! Whether this node may lead, and may be elected: not while its disk is full, nor while it stalls. The one place where both reasons meet.
+//! Whether this node may lead: not while its disk is full or stalls, nor while no majority answers it. Whether it may be elected: not with such a
+//! disk. The one place where the reasons meet.
 //!
-//! For the rest of the server a leader that may not lead is none: its clock stands still, so that no session loses its lease to a disk.
+//! For the rest of the server a leader that may not lead is none: its clock stands still, so that no session loses its lease to a disk or a network.
 
 use std::{pin::pin, sync::Arc};
 
@@ -11,6 +12,7 @@ use parking_lot::Mutex;
 use super::{
     admin::Administrator,
     network::heard::Heard,
+    quorum::Quorum,
     room::Room,
     stall::{Reach, Stall},
     types::{LogId, Raft},
@@ -26,6 +28,7 @@ struct Inner {
     administrator: Administrator,
     room: Room,
     stall: Stall,
+    quorum: Quorum,
     heard: Heard,
     /// Held while raft is told, so that what it is told last is so.
     telling: Mutex<()>,
@@ -35,8 +38,9 @@ struct Inner {
 
 impl Standing {
     /// Of a node with these.
-    pub fn new(administrator: Administrator, room: Room, stall: Stall, heard: Heard) -> Self {
-        let inner = Inner { administrator, room, stall, heard, telling: Mutex::default(), given_up: Mutex::default() };
+    pub fn new(administrator: Administrator, room: Room, stall: Stall, quorum: Quorum, heard: Heard) -> Self {
+        let (telling, given_up) = (Mutex::default(), Mutex::default());
+        let inner = Inner { administrator, room, stall, quorum, heard, telling, given_up };
         Self { inner: Arc::new(inner) }
     }
 
@@ -47,7 +51,12 @@ impl Standing {
 
     /// This node leads, if raft has it lead.
     pub fn may_lead(&self) -> bool {
-        !self.inner.room.is_full() && !self.inner.stall.is_aside()
+        !self.inner.room.is_full() && !self.inner.stall.is_aside() && !self.is_cut_off()
+    }
+
+    /// This node leads without a majority.
+    pub fn is_cut_off(&self) -> bool {
+        self.inner.quorum.is_lost()
     }
 
     /// This node may be elected.
@@ -76,9 +85,9 @@ impl Standing {
     /// Looks, and looks again whenever this node's standing may have changed, until the look gives something. Cancel safe.
     pub async fn until<T>(&self, look: impl Fn() -> Option<T>) -> T {
         loop {
-            let (mut room, mut stall, mut heard) =
-                (pin!(self.inner.room.changed()), pin!(self.inner.stall.changed()), pin!(self.inner.heard.changed()));
-            for changed in [&mut room, &mut stall, &mut heard] {
+            let (mut room, mut stall) = (pin!(self.inner.room.changed()), pin!(self.inner.stall.changed()));
+            let (mut quorum, mut heard) = (pin!(self.inner.quorum.changed()), pin!(self.inner.heard.changed()));
+            for changed in [&mut room, &mut stall, &mut quorum, &mut heard] {
                 // Enlisted before the look, so that no change in between is missed.
                 changed.as_mut().enable();
             }
@@ -89,6 +98,7 @@ impl Standing {
                 biased;
                 () = room => {}
                 () = stall => {}
+                () = quorum => {}
                 () = heard => {}
             }
         }

@@ -24,6 +24,8 @@ pub struct Leadership {
     pub leader: Option<u64>,
     /// This node leads, and a quorum has confirmed that by electing it.
     pub is_me: bool,
+    /// This node was elected, and no majority answers it any more: others may know who leads, and it won't.
+    pub cut_off: bool,
 }
 
 /// Figures about this node's part in raft. Indexes are 0 where there is nothing yet.

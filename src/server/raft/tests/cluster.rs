@@ -144,7 +144,7 @@ async fn members_come_and_go_and_lead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_without_a_quorum_says_that_it_knows_none() {
+async fn a_leader_without_a_quorum_is_none_and_keeps_nobody_waiting() {
     let plan = Plan::new(3, Disks::memory(3));
     let mut nodes = plan.start_cluster().await;
     propose(&nodes, vec![put("a", "1")]).await;
@@ -155,14 +155,17 @@ async fn a_leader_without_a_quorum_says_that_it_knows_none() {
 
     // One that answers is enough, and none isn't.
     nodes.pop().unwrap().node.die().await;
-    let entry = ringfence_core::Entry { requests: vec![put("b", "2")], ..ringfence_core::Entry::default() };
-    leads.propose(entry).await.unwrap();
+    let entry = |key| ringfence_core::Entry { requests: vec![put(key, "2")], ..ringfence_core::Entry::default() };
+    leads.propose(entry("b")).await.unwrap();
     until("a majority still answers the leader", || leads.status().leader == Some(id)).await;
     let left = nodes.pop().unwrap().node;
     left.die().await;
-    until("the leader says that it knows none", || leads.status().leader.is_none()).await;
-    // What requests are routed by is as it was: openraft itself doesn't let go.
-    assert!(leads.leadership().is_me);
+    // Nobody takes it, and who waits learns that it isn't known what becomes of it, long before the time for a quorum is over.
+    assert_eq!(leads.propose(entry("c")).await, Err(ProposeError::Unknown));
+    let seen = leads.leadership();
+    assert!(seen.cut_off && !seen.is_me && seen.leader.is_none(), "{seen:?}");
+    assert_eq!(leads.status().leader, None);
+    assert_eq!(leads.propose(entry("d")).await, Err(ProposeError::NotLeader { leader: None }));
     leads.die().await;
 }
 
