@@ -56,7 +56,7 @@ pub struct NodeSettings {
 }
 
 impl NodeSettings {
-    /// Settings with the defaults: heartbeats of 100 ms, elections after 300 to 600 ms, a snapshot each 100 000 entries or 64 MiB with
+    /// Settings with the defaults: heartbeats of 100 ms, elections after 300 to 500 ms, a snapshot each 100 000 entries or 64 MiB with
     /// 10 000 entries kept, 64 MiB of the disk kept back, 5 s for a quorum, 1 s for a hand-over.
     pub fn new(cluster: u64, id: u64, peer_listen: SocketAddr, data: DataPlace) -> Self {
         Self {
@@ -69,7 +69,7 @@ impl NodeSettings {
             data,
             heartbeat_ms: 100,
             election_timeout_ms_min: 300,
-            election_timeout_ms_max: 600,
+            election_timeout_ms_max: 500,
             snapshot_entries: 100_000,
             snapshot_bytes: 64 << 20,
             keep_entries: 10_000,
