@@ -3,7 +3,7 @@
 //! openraft then takes no new proposal ([check quorum][CheckQuorum]), but says nothing to those that wait for an earlier one, and goes on calling
 //! the node its leader. So the node itself watches when a majority answered last. Once that is as long ago as the longest election time-out it is
 //! none for the rest of the server (see [`super::standing`]): who waits learns that nobody knows the outcome, and who comes is sent on, instead of
-//! waiting for seconds. When a majority answers again in the same term, it leads again.
+//! waiting for seconds. When a majority answers again in the same term, it leads again. Why: `docs/decisions/leaders-without-a-majority.md`.
 //!
 //! [CheckQuorum]: https://docs.rs/openraft/latest/openraft/docs/protocol/check_quorum/index.html
 

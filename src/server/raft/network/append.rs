@@ -205,3 +205,60 @@ impl Answers {
         }
     }
 }
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use futures::channel::mpsc;
+
+    use super::*;
+    use crate::raft::types::{LeaderId, LogEntry, LogId, Payload, Vote};
+
+    const LEADER: LeaderId = LeaderId { term: 1, node_id: 1 };
+
+    fn id(index: u64) -> LogId {
+        LogId { leader_id: LEADER, index }
+    }
+
+    fn request(committed: u64, entries: &[u64]) -> AppendEntriesRequest<TypeConfig> {
+        let entry = |index: &u64| LogEntry { log_id: id(*index), payload: Payload::Blank };
+        AppendEntriesRequest {
+            vote: Vote { leader_id: LEADER, committed: true },
+            prev_log_id: None,
+            entries: entries.iter().map(entry).collect(),
+            leader_commit: Some(id(committed)),
+        }
+    }
+
+    /// How far it says that is committed, and how many entries it has.
+    fn told(request: Option<AppendEntriesRequest<TypeConfig>>) -> Option<(u64, usize)> {
+        request.map(|request| (request.leader_commit.map_or(0, |id| id.index), request.entries.len()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_goes_along_with_entries_or_by_itself_a_moment_later() {
+        let (openraft, requests) = mpsc::unbounded();
+        let mut sent = with_news(requests);
+        let send = |committed, entries: &[u64]| openraft.unbounded_send(request(committed, entries)).unwrap();
+        let begun = tokio::time::Instant::now();
+
+        send(1, &[]);
+        assert_eq!(told(sent.next().await), Some((1, 0)), "the first asks how far the member is");
+        send(1, &[2]);
+        assert_eq!(told(sent.next().await), Some((1, 1)));
+        send(2, &[]);
+        send(2, &[3]);
+        assert_eq!(told(sent.next().await), Some((2, 1)));
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+
+        send(3, &[]);
+        send(4, &[]);
+        assert_eq!(told(sent.next().await), Some((4, 0)), "the newest alone");
+        assert_eq!(begun.elapsed(), NEWS_PATIENCE);
+
+        send(5, &[]);
+        drop(openraft);
+        assert_eq!(told(sent.next().await), Some((5, 0)), "it isn't lost at the end");
+        assert_eq!(told(sent.next().await), None);
+        assert_eq!(begun.elapsed(), NEWS_PATIENCE);
+    }
+}
