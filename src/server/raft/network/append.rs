@@ -93,7 +93,7 @@ where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
     // The first may ask how far the member is, and doesn't wait.
-    let requests = futures::stream::unfold((requests, true), |(mut requests, first)| async move {
+    let requests = futures::stream::unfold((requests.fuse(), true), |(mut requests, first)| async move {
         let mut request = requests.next().await?;
         if first || !request.entries.is_empty() {
             return Some((request, (requests, false)));
@@ -237,7 +237,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn news_goes_along_with_entries_or_by_itself_a_moment_later() {
         let (openraft, requests) = mpsc::unbounded();
-        let mut sent = with_news(requests);
+        // As openraft's, it must not be asked again after its end.
+        let requests = futures::stream::unfold(requests, |mut requests: mpsc::UnboundedReceiver<_>| async move {
+            Some((requests.next().await?, requests))
+        });
+        let mut sent = with_news(Box::pin(requests));
         let send = |committed, entries: &[u64]| openraft.unbounded_send(request(committed, entries)).unwrap();
         let begun = tokio::time::Instant::now();
 
