@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
     }
     logs::start(&loaded.settings);
     open_files::raise_limit();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&loaded.settings, &format!("threads can't be started: {error}"));
@@ -64,6 +64,12 @@ pub fn main() -> ExitCode {
     runtime.shutdown_timeout(Duration::from_millis(200));
     drop(loaded);
     code
+}
+
+/// Threads that serve: one fewer than processors, since the log's writer has a thread of its own, and at least one. With one too many each message
+/// wakes two, of which one finds nothing to do. What takes long is done by other threads.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1))
 }
 
 /// Says all that is wrong with the configuration.
