@@ -53,7 +53,8 @@ def joined(files):
         for part in PARTS:
             everything[part] |= one.get(part, {})
         for part in ["machine", "settings"]:
-            if one.get(part):
+            # The disk's sync is compared with workloads of the same run.
+            if one.get(part) and (one.get("workloads") or part not in everything):
                 everything[part] = one[part]
     if "machine" in everything:
         everything["machine"]["commit"] = " and ".join(dict.fromkeys(filter(None, commits)))
