@@ -59,10 +59,15 @@ impl Tail {
         }
         file.sync_all()?;
         sync_parent(&path)?;
-        // What the kernel keeps of it is in large pieces, each of which it goes through whole for every write into it. Whole pages are written here, so
-        // that nothing of the former bytes is needed. It is advice: nothing is lost if it isn't taken.
-        let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
-        Ok(Self { file, path, place: 0, salt: rand::random() })
+        let tail = Self { file, path, place: 0, salt: rand::random() };
+        tail.leave_the_cache();
+        Ok(tail)
+    }
+
+    /// What the kernel keeps of the file is in pieces as large as what was written at once, each of which it goes through whole for every write into it, and
+    /// counts as written. Whole pages are written here, so that nothing of the former bytes is needed. It is advice: nothing is lost if it isn't taken.
+    fn leave_the_cache(&self) {
+        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
     }
 
     /// The batches that follow the one with this number, which is the last one that the database has.
@@ -120,6 +125,7 @@ impl Tail {
     pub fn begin_anew(&mut self) {
         self.place = 0;
         self.salt = rand::random();
+        self.leave_the_cache();
     }
 
     fn invalid(&self, what: String) -> io::Error {
