@@ -151,11 +151,11 @@ impl LogStore {
 
     /// Syncs what is queued and lets go of the disk. Nothing can be written afterwards.
     pub async fn close(&self) {
-        if let Some(value) = self.shared.index.lock().take_committed() {
-            self.shared.storage.submit(Job::Committed { value });
-        }
         let (done, synced) = tokio::sync::oneshot::channel();
-        self.shared.storage.submit(Job::Sync { done });
+        self.shared.storage.submit(match self.shared.index.lock().take_committed() {
+            Some(value) => Job::Mark { mark: Mark::Committed, value, done },
+            None => Job::Sync { done },
+        });
         // An error has become the node's failure already.
         let _ = synced.await;
         let shared = self.shared.clone();

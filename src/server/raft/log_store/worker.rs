@@ -41,11 +41,6 @@ pub enum Job {
         /// Told when it is durable.
         done: Done,
     },
-    /// How far the log is committed, where no entries follow. Goes along with the next batch; nobody waits for it.
-    Committed {
-        /// The mark's value.
-        value: Bytes,
-    },
     /// Removes this entry and all after it.
     Truncate {
         /// The first that goes.
@@ -212,7 +207,6 @@ impl Worker {
                 }
                 waiters.push(Waiter::Other(done));
             }
-            Job::Committed { value } => writes.push(Write::Mark { mark: Mark::Committed, value }),
             Job::Truncate { from, done } => {
                 writes.push(Write::Truncate { from });
                 waiters.push(Waiter::Other(done));
