@@ -314,8 +314,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub fn restore(&mut self, revision: Revision, versions: &[Version]) -> Result<(), String> {
-        let versions: Vec<_> = versions.iter().map(Stored::of).collect();
+    pub fn restore(&mut self, revision: Revision, versions: Vec<Stored>) -> Result<(), String> {
         for version in &versions {
             self.bytes = self.bytes.saturating_add(version.size() as u64);
             let newest = self.live.get(version.key()).or_else(|| self.older.newest(version.key()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::claims::claim_key;
 use crate::command::{Command, Mode, Revision, SessionId};
-use crate::keyspace::{Keyspace, name as readable};
+use crate::keyspace::{Keyspace, Stored, name as readable};
 use crate::queues::Place;
 use crate::retry::{First, Retries};
 use crate::sessions;
@@ -54,7 +54,7 @@ struct Restoring {
     records: u64,
     /// Versions of one revision that is not put in yet.
     revision: Revision,
-    versions: Vec<Version>,
+    versions: Vec<Stored>,
     /// Kinds of records come one after the other.
     kind: u8,
 }
@@ -104,7 +104,7 @@ impl Restoring {
         if let Some(session) = version.session.filter(|_| version.deleted) {
             return Err(format!("a deleted key is bound to session {session}"));
         }
-        self.versions.push(version);
+        self.versions.push(Stored::of(&version));
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl Restoring {
         if self.versions.is_empty() {
             return Ok(());
         }
-        self.state.keyspace.restore(self.revision, &std::mem::take(&mut self.versions))
+        self.state.keyspace.restore(self.revision, std::mem::take(&mut self.versions))
     }
 
     fn session(&mut self, session: Session) -> Result<(), String> {
