@@ -109,7 +109,7 @@ impl Node {
             }
             None => (listener, pool),
         };
-        let patience = Duration::from_millis(settings.election_timeout_ms_max * 2).max(Duration::from_secs(1));
+        let patience = (settings.silence_max() * 2).max(Duration::from_secs(1));
         let network = Network { pool: pool.clone(), snapshots: disk.snapshots.clone(), reply_timeout: patience };
         let machine = StateMachine::new(replica, &disk, growth.clone(), settings.level);
         let raft = Raft::new(settings.id, Arc::new(config), network, disk.log.clone(), machine).await;
@@ -144,8 +144,7 @@ impl Node {
         if disk.room.is_bounded() {
             Runtime::spawn(disk.room.clone().watch(standing.clone(), stopping.clone()));
         }
-        let unanswered = Duration::from_millis(settings.election_timeout_ms_max);
-        Runtime::spawn(quorum.clone().watch(raft.clone(), unanswered, stopping.clone()));
+        Runtime::spawn(quorum.clone().watch(raft.clone(), settings.silence_max(), stopping.clone()));
         let stalls_after = Duration::from_millis(settings.election_timeout_ms_min);
         Runtime::spawn(disk.stall.clone().watch(stalls_after, standing.clone(), stopping.clone()));
         let inner = Inner {
@@ -213,22 +212,25 @@ impl Node {
             tracing::error!(%error, "an entry can't be read back");
             ProposeError::Stopped
         })?;
-        let written = self.inner.raft.client_write(proposal);
-        let written = tokio::select! {
-            biased;
-            written = Runtime::timeout(self.inner.settings.quorum_timeout, written) => written,
-            () = self.inner.quorum.lost() => return Err(ProposeError::Unknown),
-        };
-        match written {
-            Ok(Ok(applied)) => Ok(Proposed {
+        match self.by_quorum(self.inner.raft.client_write(proposal)).await {
+            Some(Ok(applied)) => Ok(Proposed {
                 index: applied.log_id.index,
                 term: applied.log_id.leader_id.term,
                 replies: applied.data.replies,
             }),
-            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
+            Some(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => {
                 Err(ProposeError::NotLeader { leader: forward.leader_id })
             }
-            Ok(Err(_)) | Err(_) => Err(ProposeError::Unknown),
+            Some(Err(_)) | None => Err(ProposeError::Unknown),
+        }
+    }
+
+    /// What comes of a call that a quorum answers. `None` if none does in time, or this node learns that it was cut off.
+    async fn by_quorum<T>(&self, call: impl Future<Output = T> + Send) -> Option<T> {
+        tokio::select! {
+            biased;
+            answered = Runtime::timeout(self.inner.settings.quorum_timeout, call) => answered.ok(),
+            () = self.inner.quorum.lost() => None,
         }
     }
 
@@ -240,20 +242,15 @@ impl Node {
     pub async fn read_index(&self) -> Result<u64, ReadIndexError> {
         let timeout = self.inner.settings.quorum_timeout;
         let option = LinearizerOption::from(ReadPolicy::ReadIndex).with_wait_timeout(timeout);
-        let confirmed = tokio::select! {
-            biased;
-            confirmed = Runtime::timeout(timeout, self.inner.raft.get_read_log_id(option)) => confirmed,
-            () = self.inner.quorum.lost() => return Err(ReadIndexError::NoQuorum),
-        };
-        match confirmed {
-            Ok(Ok((read, _))) => Ok(read.index()),
-            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+        match self.by_quorum(self.inner.raft.get_read_log_id(option)).await {
+            Some(Ok((read, _))) => Ok(read.index()),
+            Some(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
                 Err(ReadIndexError::NotLeader { leader: forward.leader_id })
             }
-            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => {
+            Some(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | None => {
                 Err(ReadIndexError::NoQuorum)
             }
-            Ok(Err(RaftError::Fatal(_))) => Err(ReadIndexError::Stopped),
+            Some(Err(RaftError::Fatal(_))) => Err(ReadIndexError::Stopped),
         }
     }
 
@@ -366,7 +363,7 @@ impl Node {
             term: server.vote.leader_id.term,
             leader: server.current_leader.filter(|leader| match *leader {
                 own if own == server.id => self.inner.standing.may_lead(),
-                other => self.inner.heard.within(other, self.patience()),
+                other => self.inner.heard.within(other, self.inner.settings.silence_max()),
             }),
             last_log: data.last_log.map_or(0, |id| id.index),
             committed: data.local_committed.map_or(0, |id| id.index),
@@ -378,11 +375,6 @@ impl Node {
             disk_full: self.inner.room.is_full(),
             disk_stalled: self.inner.stall.is_unsteady(),
         }
-    }
-
-    /// How long a leader may be silent before people are told that there is none.
-    fn patience(&self) -> Duration {
-        Duration::from_millis(self.inner.settings.election_timeout_ms_max)
     }
 
     /// Who belongs to the cluster, in the order of their ids; from this node's newest configuration.

@@ -56,6 +56,11 @@ pub struct NodeSettings {
 }
 
 impl NodeSettings {
+    /// How long a leader may be silent, or go without an answer of a majority, until it counts as none.
+    pub fn silence_max(&self) -> Duration {
+        Duration::from_millis(self.election_timeout_ms_max)
+    }
+
     /// Settings with the defaults: heartbeats of 100 ms, elections after 300 to 500 ms, a snapshot each 100 000 entries or 64 MiB with
     /// 10 000 entries kept, 64 MiB of the disk kept back, 5 s for a quorum, 1 s for a hand-over.
     pub fn new(cluster: u64, id: u64, peer_listen: SocketAddr, data: DataPlace) -> Self {
