@@ -1,6 +1,16 @@
 //! A few nodes in this process.
 
-use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    net::{SocketAddr, TcpListener},
+    ops::Range as Numbers,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ringfence_core::{
@@ -103,6 +113,20 @@ impl Disks {
     }
 }
 
+/// Where nodes listen: below the ports that the system hands out, and not where clusters of real processes look for theirs.
+const PORTS: Numbers<u16> = 10_000..20_000;
+
+/// An address that nobody else in this process is given. One that the system hands out may be given to somebody else while its node is down.
+fn address() -> SocketAddr {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    // Processes begin at different places, so that they seldom meet.
+    let start = std::process::id().wrapping_mul(97) as usize % PORTS.len();
+    let numbers = std::iter::repeat_with(|| usize::from(TAKEN.fetch_add(1, Ordering::Relaxed))).take(PORTS.len());
+    let ports = numbers.map(|taken| PORTS.start + ((start + taken) % PORTS.len()) as u16);
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    SocketAddr::from(([127, 0, 0, 1], free.next().expect("a free port")))
+}
+
 /// The plan of a cluster: what stays when nodes come and go.
 pub struct Plan {
     pub disks: Disks,
@@ -115,9 +139,7 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(nodes: usize, disks: Disks) -> Self {
-        // Bound together, so that all differ; free again when this returns.
-        let sockets: Vec<_> = (0..nodes).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let addresses = (0..nodes).map(|_| address()).collect();
         // The machine of the tests may be busy: elections that come too early would only make them long.
         let election_timeout_ms = 1000;
         let (snapshot_entries, keep_entries, snapshot_bytes) = (100_000, 10_000, 64 << 20);
