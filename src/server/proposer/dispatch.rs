@@ -2,7 +2,7 @@
 //!
 //! A *runner* of each lane does it, and a few more while there is more than one entry can hold. It takes what waits there, all of it that fits,
 //! sends it and waits for the outcome; a runner that finds nothing ends. So a lone write leaves at once, and the writes that come while it is on
-//! the way leave together, without any delay made on purpose. When who leads changes meanwhile, nobody waits any longer for what went the old way
+//! the way leave together; where many write again as soon as they are answered, most of them are waited for ([`super::crowd`]). When who leads changes meanwhile, nobody waits any longer for what went the old way
 //! but those who sent it.
 
 use std::{pin::pin, sync::Arc, time::Duration};
@@ -53,6 +53,7 @@ pub(super) fn begin(inner: &Arc<Inner>, kind: Kind) {
 async fn run(inner: Arc<Inner>, kind: Kind) {
     let lane = inner.lanes.of(kind);
     while !lane.end_runner() {
+        lane.queue.assemble().await;
         let Some((way, seen)) = way(&inner, &lane.queue).await else { continue };
         let batch = gather(&lane.queue, &way);
         if !batch.is_empty() && carry(&inner, kind, &way, &seen, batch).await {
@@ -198,6 +199,7 @@ async fn send(inner: &Inner, way: &Way, batch: &[Group]) -> Fate {
 async fn settle(inner: &Inner, queue: &Queue, batch: Vec<Group>, fate: Fate) {
     match fate {
         Fate::Done(replies) => {
+            queue.answered(replies.len());
             let mut replies = replies.into_iter();
             for group in batch {
                 let own: Replies = replies.by_ref().take(group.requests.len()).collect();

@@ -9,6 +9,7 @@
 
 mod clock;
 mod consensus;
+mod crowd;
 mod dispatch;
 mod errors;
 #[cfg(test)]

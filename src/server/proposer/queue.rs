@@ -7,9 +7,12 @@ use std::{collections::VecDeque, time::Duration};
 
 use parking_lot::Mutex;
 use ringfence_core::{Command, Op, Refusal, Reply, Request, Span, Txn};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout_at},
+};
 
-use super::WriteError;
+use super::{WriteError, crowd::Crowd};
 
 /// Requests of one entry. Larger ones are hardly cheaper by the request, and whatever else is urgent waits behind those that are on
 /// the way.
@@ -145,6 +148,8 @@ fn span_weight(span: &Span) -> usize {
 pub struct Queue {
     budget: Budget,
     waiting: Mutex<Waiting>,
+    /// As many wait as somebody waits for.
+    assembled: Notify,
 }
 
 #[derive(Default)]
@@ -152,6 +157,9 @@ struct Waiting {
     groups: VecDeque<Group>,
     requests: usize,
     bytes: usize,
+    crowd: Crowd,
+    /// Requests that somebody waits for.
+    wanted: Option<usize>,
 }
 
 impl Waiting {
@@ -169,7 +177,7 @@ impl Waiting {
 impl Queue {
     /// An empty one.
     pub fn new(budget: Budget) -> Self {
-        Self { budget, waiting: Mutex::default() }
+        Self { budget, waiting: Mutex::default(), assembled: Notify::new() }
     }
 
     /// Puts a group at the end, or gives it back if too much waits. What other members forwarded is always taken: each of
@@ -186,6 +194,10 @@ impl Queue {
         }
         waiting.add(&group);
         waiting.groups.push_back(group);
+        if waiting.wanted.is_some_and(|wanted| waiting.requests >= wanted) {
+            waiting.wanted = None;
+            self.assembled.notify_one();
+        }
         Ok(())
     }
 
@@ -196,6 +208,30 @@ impl Queue {
             waiting.add(&group);
             waiting.groups.push_front(group);
         }
+    }
+
+    /// Notes that so many requests are about to be answered.
+    pub fn answered(&self, requests: usize) {
+        let mut waiting = self.waiting.lock();
+        let others = waiting.requests;
+        waiting.crowd.answered(requests, others, Instant::now());
+    }
+
+    /// Waits for those who were answered just now to come back, where that pays: see [`Crowd`]. Cancel safe.
+    pub async fn assemble(&self) {
+        let until = {
+            let mut waiting = self.waiting.lock();
+            let Some((wanted, until)) = waiting.crowd.wanted(Instant::now()) else { return };
+            let wanted = wanted.min(ENTRY_REQUESTS_MAX);
+            if waiting.requests >= wanted {
+                return;
+            }
+            waiting.wanted = Some(wanted);
+            until
+        };
+        // Whoever comes first sees to the next entry; time that is over, too, is nothing to be told of.
+        let _ = timeout_at(until, self.assembled.notified()).await;
+        self.waiting.lock().wanted = None;
     }
 
     /// Takes as many groups as fit into one entry, one at least if any waits.
