@@ -13,17 +13,21 @@ use tokio::time::Instant;
 
 /// How long it is waited for them, at most, from when they were answered. Timers are as fine as a millisecond, so it can be twice that.
 const PATIENCE: Duration = Duration::from_millis(1);
-/// Requests that would gather, at least: for fewer it isn't worth it.
-const CROWD_MIN: usize = 16;
+/// Requests that would gather, at least: one alone has nobody to wait for.
+const CROWD_MIN: usize = 2;
 /// Entries without a wait after one that was in vain: so many at first, doubled each time.
-const REST_MIN: u32 = 4;
+const REST_MIN: u32 = 1;
 const REST_MAX: u32 = 1024;
+/// So many waits one after the other that paid, and it is no accident.
+const PROVEN: u32 = 4;
 
 /// What a lane knows of those who write there.
 #[derive(Debug)]
 pub struct Crowd {
     /// What the next entry waits for, and until when.
     wanted: Option<(usize, Instant)>,
+    /// Waits that paid, one after the other.
+    paid: u32,
     /// Entries before the next try.
     resting: u32,
     /// Entries between the next two tries.
@@ -32,7 +36,7 @@ pub struct Crowd {
 
 impl Default for Crowd {
     fn default() -> Self {
-        Self { wanted: None, resting: 0, rest: REST_MIN }
+        Self { wanted: None, paid: 0, resting: 0, rest: REST_MIN }
     }
 }
 
@@ -40,21 +44,26 @@ impl Crowd {
     /// Notes that so many requests are answered now, while so many others wait that came meanwhile.
     pub fn answered(&mut self, answered: usize, waiting: usize, now: Instant) {
         let crowd = answered + waiting;
-        self.wanted = None;
+        let paid = self.wanted.take().is_some_and(|(wanted, _)| answered * 4 >= wanted * 3 && waiting <= answered / 4);
         if crowd < CROWD_MIN {
+            self.paid = 0;
             return;
         }
-        if waiting <= answered / 4 {
-            // All come back, and go together.
-            self.rest = REST_MIN;
+        if paid {
+            self.paid = self.paid.saturating_add(1);
+            if self.paid >= PROVEN {
+                self.rest = REST_MIN;
+            }
         } else if self.resting > 0 {
+            self.paid = 0;
             self.resting -= 1;
             return;
         } else {
+            self.paid = 0;
             self.resting = self.rest;
             self.rest = (self.rest * 2).min(REST_MAX);
         }
-        self.wanted = Some((crowd - crowd / 8, now + PATIENCE));
+        self.wanted = Some((crowd - crowd / 16, now + PATIENCE));
     }
 
     /// How many requests the next entry waits for, and until when, if it waits at all.
