@@ -40,6 +40,16 @@ async fn at_a_rate_as_many_are_done_as_were_asked_for() {
 }
 
 #[tokio::test]
+async fn what_several_write_is_seen_once_by_each_who_watches() {
+    let world = World::start(1).await;
+    let cli = Cli::of(&world);
+    let last = cli.objects(&arguments("watch", &["--writers", "4", "--rate", "50"])).await.pop().unwrap();
+    // What is on its way at the end isn't waited for.
+    let seen = last["ops"].as_u64().unwrap();
+    assert!((1..=150).contains(&seen) && last["errors"] == 0 && last["clients"] == 3, "{last}");
+}
+
+#[tokio::test]
 async fn more_keys_than_one_call_may_delete_are_deleted() {
     let world = World::start(1).await;
     let cli = Cli::of(&world);

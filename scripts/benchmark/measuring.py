@@ -62,11 +62,12 @@ def disk_sync_ms():
     return median(took)
 
 
-def run(system, workload, *, clients, seconds, warmup=None, rate=None, keys=None, value_bytes=None, connections=None, keep=False, each_second=None):
+def run(system, workload, *, clients, seconds, warmup=None, rate=None, keys=None, value_bytes=None, connections=None, writers=None, keep=False, each_second=None):
     """One run. Its result is that of the program, and what the servers used between the moments when it began and ended to count."""
     warmup = min(2, seconds) if warmup is None else warmup
     command = [*system.command(workload), "--clients", clients, "--duration", f"{seconds}s", "--warmup", f"{warmup}s"]
-    for name, value in [("--rate", rate), ("--keys", keys), ("--value-size", value_bytes), ("--connections", connections)]:
+    given = {"--rate": rate, "--keys": keys, "--value-size": value_bytes, "--connections": connections, "--writers": writers}
+    for name, value in given.items():
         command += [name, value] if value is not None else []
     command += ["--keep"] if keep else []
     process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -16,34 +16,38 @@ FIGURES = ["ops_per_s", "p50_ms", "p99_ms", "max_ms", "cpu_us_per_op", "disk_byt
 
 @dataclass(frozen=True)
 class Case:
-    """A workload with so many clients, on so many connections and at a rate if there are such."""
+    """A workload with so many clients, on so many connections, with so many others that write, and at a rate if there are such."""
 
     workload: str
     clients: int
     rate: int | None = None
     connections: int | None = None
+    writers: int | None = None
 
     def __str__(self):
         clients = "" if self.clients == CLIENTS else f", {self.clients} client{'' if self.clients == 1 else 's'}"
         connections = f", {self.connections} connection{'' if self.connections == 1 else 's'}" if self.connections else ""
-        return self.workload + clients + connections + (f", {self.rate}/s" if self.rate else "")
+        writers = f", {self.writers} writers" if self.writers else ""
+        return self.workload + clients + writers + connections + (f", {self.rate}/s" if self.rate else "")
 
     @classmethod
     def of(cls, text, clients):
-        """`put`, `put:16`, `put@500`, `put/1`, `put:16/4@500`."""
+        """`put`, `put:16`, `put@500`, `put/1`, `put:16/4@500`, `watch+64`."""
         text, _, rate = text.partition("@")
         text, _, connections = text.partition("/")
+        text, _, writers = text.partition("+")
         workload, _, own = text.partition(":")
         if workload not in WORKLOADS:
             raise ValueError(f"{workload} isn't known; workloads are {', '.join(WORKLOADS)}")
-        return cls(workload, int(own or clients), int(rate) if rate else None, int(connections) if connections else None)
+        rate, connections, writers = (int(number) if number else None for number in (rate, connections, writers))
+        return cls(workload, int(own or clients), rate, connections, writers)
 
 
 # The work that is compared by what is remembered of it comes first, on servers that have done nothing else.
 # Clients with a connection each are programs of their own; those that share one are tasks of one program.
-SHARED = ["put", "get", "stale-get", "lock", "handoff", "watch"]
+SHARED = ["put", "get", "stale-get", "lock", "handoff", "watch", "watch+64"]
 USUAL = [
-    f"put@{SAME_WORK_RATE}", *[workload for workload in WORKLOADS if workload != "hold"],
+    f"put@{SAME_WORK_RATE}", *[workload for workload in WORKLOADS if workload != "hold"], "watch+64",
     *[f"{workload}/1" for workload in SHARED], "put:1", "lock:1",
 ]  # fmt: skip
 
@@ -70,7 +74,8 @@ def measure(names, cases, rounds, seconds, programs, versus):
 
 def attempt(system, case, seconds):
     try:
-        return run(system, case.workload, clients=case.clients, seconds=seconds, rate=case.rate, connections=case.connections)
+        how = {"rate": case.rate, "connections": case.connections, "writers": case.writers}
+        return run(system, case.workload, clients=case.clients, seconds=seconds, **how)
     except Failed as failed:
         return {"failed": str(failed)}
 

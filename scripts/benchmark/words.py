@@ -28,7 +28,7 @@ def method(results):
         "Three nodes of each system on this one machine, every write synced, one system at a time, in rounds that take turns; clients on the same machine, each on a connection of "
         "its own unless they share one, as the tasks of one program do, with values of 256 bytes and 1000 keys where nothing else is said; each system through its own Rust client. The clients' own work is part of what is measured, and "
         f"takes processors from the servers. {rounds}Processor time, memory and bytes on disk are those of all servers together. “{SAME_WORK_RATE}/s” is work at a rate, the same for "
-        f"all. With ZooKeeper a linearizable get is sync and get, which its documentation doesn't promise to be linearizable, and locks follow the usual recipe. "
+        f"all. Watchers are told of the puts of one client, which waits for each, or of 64 (“64 writers”); what is counted is each event at each watcher. With ZooKeeper a linearizable get is sync and get, which its documentation doesn't promise to be linearizable, and locks follow the usual recipe. "
         f"Semaphores are none of etcd's; ZooKeeper's client renews sessions by itself. "
         "Ringfence agrees on renewals, and gathers them for up to half a second before; etcd's leader alone knows of them."
     )

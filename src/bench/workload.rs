@@ -10,6 +10,8 @@ use tokio::time::Instant;
 pub const CLIENTS: u32 = 64;
 /// Connections that clients share, at most, if nobody says how many.
 pub const CONNECTIONS_MAX: u32 = 64;
+/// Clients that write what others watch, if nobody says how many.
+pub const WRITERS: u32 = 1;
 /// Keys, if nobody says how many.
 pub const KEYS: u32 = 1000;
 /// Bytes of a value, if nobody says how many.

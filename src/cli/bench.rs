@@ -69,7 +69,7 @@ pub async fn run(context: &Context, args: BenchArgs) -> Done {
             drive(&plan, |number, meter| claims::elect(client(number), field.clone(), meter), show).await
         }
         Workload::Renew | Workload::Hold => sessions::run(&plan, args.workload, client, show).await?,
-        Workload::Watch => watching::run(&plan, &context.another_client()?, client, &field, show).await?,
+        Workload::Watch => watching::run(&plan, args.writers as usize, client, &field, show).await?,
     };
     context.output.progress_line("");
     let cleared = if args.keep { Ok(()) } else { keys::clear(context, &field).await };

@@ -33,6 +33,8 @@ struct Arguments {
     /// Operations a second of all clients together; a closed loop without it.
     #[arg(long)]
     rate: Option<f64>,
+    #[arg(long, default_value_t = workload::WRITERS, value_parser = clap::value_parser!(u32).range(1..))]
+    writers: u32,
     #[arg(long, default_value_t = workload::KEYS)]
     keys: u32,
     #[arg(long, default_value_t = workload::VALUE_BYTES, value_parser = clap::value_parser!(u32).range(16..))]
@@ -86,6 +88,8 @@ pub(crate) struct Load {
     pub keys: u64,
     pub value: Vec<u8>,
     pub clients: usize,
+    /// Who write what the clients watch.
+    pub writers: usize,
     /// What was written isn't deleted at the end.
     pub keep: bool,
 }
@@ -106,6 +110,7 @@ async fn main() -> Result<()> {
         keys: arguments.keys.max(1).into(),
         value: vec![b'v'; arguments.value_size as usize],
         clients,
+        writers: arguments.writers as usize,
         keep: arguments.keep,
     };
     let connections = arguments.connections.unwrap_or(arguments.clients.min(workload::CONNECTIONS_MAX)) as usize;

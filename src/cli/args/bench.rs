@@ -29,6 +29,9 @@ pub struct BenchArgs {
     /// Connections to the cluster, which the clients share; as many as clients, up to 64, unless said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub connections: Option<u32>,
+    /// How many write what is watched, each as fast as it is answered.
+    #[arg(long, value_name = "N", default_value_t = workload::WRITERS, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub writers: u32,
     /// Keys that are written and read.
     #[arg(long, value_name = "N", default_value_t = workload::KEYS, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub keys: u32,
@@ -62,7 +65,7 @@ pub enum Workload {
     Semaphore,
     /// Stand in one election until it is won, and resign; what counts is the wait for it.
     Elect,
-    /// Watch all keys, which one writer more writes; what counts is each event, from its write's begin until it is seen.
+    /// Watch all keys, which others (--writers) write; what counts is each event, from its write's begin until it is seen.
     Watch,
     /// Hold a session, and ask for its renewal; members gather renewals for up to half a second.
     Renew,

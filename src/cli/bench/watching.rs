@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use super::{Failure, Field, Meter, Plan, Progress, Report, drive};
 
-/// All clients watch, and one more writes.
+/// All clients watch, and so many more write, each on one of the same connections.
 pub async fn run(
     plan: &Plan,
-    writer: &Client,
+    writers: usize,
     client: impl Fn(usize) -> Client,
     field: &Field,
     show: impl FnMut(&Progress),
@@ -21,9 +21,11 @@ pub async fn run(
     };
     let watchers: Vec<Watcher> = stream::iter(0..plan.clients).map(begin).buffered(CALLS_AT_ONCE).try_collect().await?;
     let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
-    let with_writer = Plan { clients: plan.clients + 1, ..plan.clone() };
-    let worker = |_, meter: Meter| {
-        let (begun, writer, field) = (begun.clone(), writer.clone(), field.clone());
+    let with_writers = Plan { clients: plan.clients + writers, ..plan.clone() };
+    let worker = |number: usize, meter: Meter| {
+        let writer = number.saturating_sub(plan.clients);
+        let numbers = (writer as u64..).step_by(writers);
+        let (begun, writer, field) = (begun.clone(), client(writer), field.clone());
         let watcher = watchers.next();
         async move {
             match watcher {
@@ -31,11 +33,11 @@ pub async fn run(
                     () = watch(watcher, &begun, &meter) => {}
                     () = meter.over() => {}
                 },
-                None => write(&writer, &field, &begun, &meter).await,
+                None => write(&writer, &field, numbers, &begun, &meter).await,
             }
         }
     };
-    let report = drive(&with_writer, worker, show).await;
+    let report = drive(&with_writers, worker, show).await;
     Ok(Report { clients: plan.clients, ..report })
 }
 
@@ -56,15 +58,14 @@ async fn watch(mut watcher: Watcher, begun: &Begun, meter: &Meter) {
 }
 
 /// Only writes that fail are counted: what counts is what arrives.
-async fn write(client: &Client, field: &Field, begun: &Begun, meter: &Meter) {
+async fn write(client: &Client, field: &Field, numbers: impl Iterator<Item = u64>, begun: &Begun, meter: &Meter) {
     let mut value = field.value.clone();
-    let mut number = 0_u64;
-    while let Some(moment) = meter.next().await {
+    for number in numbers {
+        let Some(moment) = meter.next().await else { return };
         begun.note(number, moment, &mut value);
         let done: Result<_, Error> = client.kv().put(field.key(number), &value).await;
         if let Err(error) = done {
             meter.ended(moment, Err(error));
         }
-        number += 1;
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Field;
 use crate::Load;
 
-/// All clients watch, and one more writes.
+/// All clients watch, and so many more write as the load says, each on one of the same connections.
 pub async fn run(plan: &Plan, field: &Field, show: impl FnMut(&Progress)) -> Result<Report> {
     let begin = |number| {
         let mut client = field.client(number);
@@ -21,20 +21,23 @@ pub async fn run(plan: &Plan, field: &Field, show: impl FnMut(&Progress)) -> Res
     let watchers: Vec<WatchStream> =
         stream::iter(0..plan.clients).map(begin).buffered(CALLS_AT_ONCE).try_collect().await?;
     let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
-    let with_writer = Plan { clients: plan.clients + 1, ..plan.clone() };
-    let worker = |_, meter: Meter| {
-        let (begun, watcher, writer, load) = (begun.clone(), watchers.next(), field.client(0), field.load.clone());
+    let writers = field.load.writers;
+    let with_writers = Plan { clients: plan.clients + writers, ..plan.clone() };
+    let worker = |number: usize, meter: Meter| {
+        let writer = number.saturating_sub(plan.clients);
+        let numbers = (writer as u64..).step_by(writers);
+        let (begun, watcher, writer, load) = (begun.clone(), watchers.next(), field.client(writer), field.load.clone());
         async move {
             match watcher {
                 Some(events) => tokio::select! {
                     () = see(events, &begun, &meter) => {}
                     () = meter.over() => {}
                 },
-                None => write(writer, &load, &begun, &meter).await,
+                None => write(writer, &load, numbers, &begun, &meter).await,
             }
         }
     };
-    let report = drive(&with_writer, worker, show).await;
+    let report = drive(&with_writers, worker, show).await;
     Ok(Report { clients: plan.clients, ..report })
 }
 
@@ -54,9 +57,9 @@ async fn see(mut events: WatchStream, begun: &Begun, meter: &Meter) {
     }
 }
 
-async fn write(mut client: Client, load: &Load, begun: &Begun, meter: &Meter) {
+async fn write(mut client: Client, load: &Load, numbers: impl Iterator<Item = u64>, begun: &Begun, meter: &Meter) {
     let mut value = load.value.clone();
-    for number in 0.. {
+    for number in numbers {
         let Some(moment) = meter.next().await else { return };
         begun.note(number, moment, &mut value);
         if let Err(error) = client.put(load.key(number), value.clone(), None).await {
