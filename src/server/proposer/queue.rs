@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use ringfence_core::{Command, Op, Refusal, Reply, Request, Span, Txn};
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout},
 };
 
 use super::{WriteError, crowd::Crowd};
@@ -219,18 +219,18 @@ impl Queue {
 
     /// Waits for those who were answered just now to come back, where that pays: see [`Crowd`]. Cancel safe.
     pub async fn assemble(&self) {
-        let until = {
-            let mut waiting = self.waiting.lock();
-            let Some((wanted, until)) = waiting.crowd.wanted(Instant::now()) else { return };
+        let left = {
+            let (mut waiting, now) = (self.waiting.lock(), Instant::now());
+            let Some((wanted, until)) = waiting.crowd.wanted(now) else { return };
             let wanted = wanted.min(ENTRY_REQUESTS_MAX);
             if waiting.requests >= wanted {
                 return;
             }
             waiting.wanted = Some(wanted);
-            until
+            until - now
         };
         // Whoever comes first sees to the next entry; time that is over, too, is nothing to be told of.
-        let _ = timeout_at(until, self.assembled.notified()).await;
+        let _ = timeout(left, self.assembled.notified()).await;
         self.waiting.lock().wanted = None;
     }
 

@@ -91,6 +91,40 @@ async fn writes_that_come_while_entries_are_on_the_way_leave_together() {
     assert!(batches.len() <= 2, "{batches:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn clients_that_write_again_at_once_leave_together_and_one_alone_leaves_at_once() {
+    let world = world(ME, 0);
+    let client = |client: u64, writes: u64| {
+        let proposer = world.proposer.clone();
+        tokio::spawn(async move {
+            for write in 0..writes {
+                proposer.propose_one(put(&format!("{client}/{write}"))).await.unwrap().unwrap();
+            }
+        })
+    };
+    let entry = async || {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        world.fake.gate.add_permits(1);
+    };
+    let mut clients = vec![client(0, 20)];
+    settle().await;
+    clients.extend((1..8).map(|number| client(number, 20)));
+    for _ in 0..=20 {
+        entry().await;
+    }
+    settle().await;
+    // The first of all had nobody to wait for, and is through before the others.
+    assert_eq!(world.fake.batches(), [&[1][..], &[8; 19], &[7]].concat());
+    join_all(clients).await;
+    let alone = client(8, 3);
+    for _ in 0..3 {
+        entry().await;
+        settle().await;
+    }
+    assert_eq!(world.fake.batches()[21..], [1; 3]);
+    alone.await.unwrap();
+}
+
 #[tokio::test]
 async fn an_entry_is_bounded_in_requests_and_in_bytes() {
     let lanes = Lanes::default();
