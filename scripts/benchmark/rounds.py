@@ -45,10 +45,10 @@ class Case:
 
 # The work that is compared by what is remembered of it comes first, on servers that have done nothing else.
 # Clients with a connection each are programs of their own; those that share one are tasks of one program.
-SHARED = ["put", "get", "stale-get", "lock", "handoff", "watch", "watch+64"]
+SHARED = ["put", "get", "stale-get", "lock", "handoff", "watch"]
 USUAL = [
-    f"put@{SAME_WORK_RATE}", *[workload for workload in WORKLOADS if workload != "hold"], "watch+64",
-    *[f"{workload}/1" for workload in SHARED], "put:1", "lock:1",
+    f"put@{SAME_WORK_RATE}", *[workload for workload in WORKLOADS if workload != "hold"],
+    *[f"{workload}/1" for workload in SHARED], "put:1", "lock:1", "watch+64", "watch+64/1",
 ]  # fmt: skip
 
 
