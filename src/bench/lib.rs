@@ -6,10 +6,12 @@
 //! asks how long users wait: a system that stalls is not asked less meanwhile (Gil Tene's *coordinated omission*).
 
 mod drive;
+mod fan_out;
 mod meter;
 mod report;
 pub mod workload;
 
 pub use drive::{Plan, drive};
+pub use fan_out::{Numbers, fan_out};
 pub use meter::Meter;
 pub use report::{Progress, Report};

@@ -1,11 +1,14 @@
 //! The fan-out of watches.
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use ringfence_bench::workload::{Begun, CALLS_AT_ONCE};
+use ringfence_bench::{
+    Numbers, fan_out,
+    workload::{Begun, CALLS_AT_ONCE},
+};
 use ringfence_client::{Client, Error, WatchItem, WatchOptions, Watcher};
 use tokio::time::Instant;
 
-use super::{Failure, Field, Meter, Plan, Progress, Report, drive};
+use super::{Failure, Field, Meter, Plan, Progress, Report};
 
 /// All clients watch, and so many more write, each on one of the same connections.
 pub async fn run(
@@ -20,28 +23,13 @@ pub async fn run(
         async move { client.watch(WatchOptions::prefix(field.name("keys/"))).await }
     };
     let watchers: Vec<Watcher> = stream::iter(0..plan.clients).map(begin).buffered(CALLS_AT_ONCE).try_collect().await?;
-    let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
-    let with_writers = Plan { clients: plan.clients + writers, ..plan.clone() };
-    let worker = |number: usize, meter: Meter| {
-        let writer = number.saturating_sub(plan.clients);
-        let numbers = (writer as u64..).step_by(writers);
-        let (begun, writer, field) = (begun.clone(), client(writer), field.clone());
-        let watcher = watchers.next();
-        async move {
-            match watcher {
-                Some(watcher) => tokio::select! {
-                    () = watch(watcher, &begun, &meter) => {}
-                    () = meter.over() => {}
-                },
-                None => write(&writer, &field, numbers, &begun, &meter).await,
-            }
-        }
-    };
-    let report = drive(&with_writers, worker, show).await;
-    Ok(Report { clients: plan.clients, ..report })
+    let begun = Begun::default();
+    let watching = |watcher, meter| watch(watcher, begun.clone(), meter);
+    let writing = |writer, numbers, meter| write(client(writer), field.clone(), numbers, begun.clone(), meter);
+    Ok(fan_out(plan, watchers, writers, watching, writing, show).await)
 }
 
-async fn watch(mut watcher: Watcher, begun: &Begun, meter: &Meter) {
+async fn watch(mut watcher: Watcher, begun: Begun, meter: Meter) {
     while let Some(item) = watcher.next().await {
         match item {
             Ok(WatchItem::Events(events)) => {
@@ -58,7 +46,7 @@ async fn watch(mut watcher: Watcher, begun: &Begun, meter: &Meter) {
 }
 
 /// Only writes that fail are counted: what counts is what arrives.
-async fn write(client: &Client, field: &Field, numbers: impl Iterator<Item = u64>, begun: &Begun, meter: &Meter) {
+async fn write(client: Client, field: Field, numbers: Numbers, begun: Begun, meter: Meter) {
     let mut value = field.value.clone();
     for number in numbers {
         let Some(moment) = meter.next().await else { return };

@@ -4,7 +4,7 @@ use anyhow::Result;
 use etcd_client::{Client, WatchOptions, WatchStream};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use ringfence_bench::{
-    Meter, Plan, Progress, Report, drive,
+    Meter, Numbers, Plan, Progress, Report, fan_out,
     workload::{Begun, CALLS_AT_ONCE, PREFIX},
 };
 use tokio::time::Instant;
@@ -20,28 +20,13 @@ pub async fn run(plan: &Plan, field: &Field, show: impl FnMut(&Progress)) -> Res
     };
     let watchers: Vec<WatchStream> =
         stream::iter(0..plan.clients).map(begin).buffered(CALLS_AT_ONCE).try_collect().await?;
-    let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
-    let writers = field.load.writers;
-    let with_writers = Plan { clients: plan.clients + writers, ..plan.clone() };
-    let worker = |number: usize, meter: Meter| {
-        let writer = number.saturating_sub(plan.clients);
-        let numbers = (writer as u64..).step_by(writers);
-        let (begun, watcher, writer, load) = (begun.clone(), watchers.next(), field.client(writer), field.load.clone());
-        async move {
-            match watcher {
-                Some(events) => tokio::select! {
-                    () = see(events, &begun, &meter) => {}
-                    () = meter.over() => {}
-                },
-                None => write(writer, &load, numbers, &begun, &meter).await,
-            }
-        }
-    };
-    let report = drive(&with_writers, worker, show).await;
-    Ok(Report { clients: plan.clients, ..report })
+    let (begun, load) = (Begun::default(), &field.load);
+    let watching = |watcher, meter| see(watcher, begun.clone(), meter);
+    let writing = |writer, numbers, meter| write(field.client(writer), load.clone(), numbers, begun.clone(), meter);
+    Ok(fan_out(plan, watchers, load.writers, watching, writing, show).await)
 }
 
-async fn see(mut events: WatchStream, begun: &Begun, meter: &Meter) {
+async fn see(mut events: WatchStream, begun: Begun, meter: Meter) {
     loop {
         match events.message().await {
             Ok(Some(message)) => {
@@ -57,7 +42,7 @@ async fn see(mut events: WatchStream, begun: &Begun, meter: &Meter) {
     }
 }
 
-async fn write(mut client: Client, load: &Load, numbers: impl Iterator<Item = u64>, begun: &Begun, meter: &Meter) {
+async fn write(mut client: Client, load: Load, numbers: Numbers, begun: Begun, meter: Meter) {
     let mut value = load.value.clone();
     for number in numbers {
         let Some(moment) = meter.next().await else { return };

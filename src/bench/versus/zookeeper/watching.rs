@@ -3,7 +3,7 @@
 use anyhow::Result;
 use futures::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
 use ringfence_bench::{
-    Meter, Plan, Progress, Report, drive,
+    Meter, Numbers, Plan, Progress, Report, fan_out,
     workload::{Begun, CALLS_AT_ONCE},
 };
 use tokio::time::Instant;
@@ -22,29 +22,14 @@ pub async fn run(plan: &Plan, field: &Field, show: impl FnMut(&Progress)) -> Res
         }
     };
     let watchers: Vec<_> = stream::iter(0..plan.clients).map(begin).buffered(CALLS_AT_ONCE).try_collect().await?;
-    let (begun, mut watchers) = (Begun::default(), watchers.into_iter());
-    let writers = field.load.writers;
-    let with_writers = Plan { clients: plan.clients + writers, ..plan.clone() };
-    let worker = |number: usize, meter: Meter| {
-        let writer = number.saturating_sub(plan.clients);
-        let numbers = (writer as u64..).step_by(writers);
-        let (begun, watcher, writer, load) = (begun.clone(), watchers.next(), field.client(writer), field.load.clone());
-        async move {
-            match watcher {
-                Some((client, watcher)) => tokio::select! {
-                    () = see(&client, watcher, &begun, &meter) => {}
-                    () = meter.over() => {}
-                },
-                None => write(writer, &load, numbers, &begun, &meter).await,
-            }
-        }
-    };
-    let report = drive(&with_writers, worker, show).await;
-    Ok(Report { clients: plan.clients, ..report })
+    let (begun, load) = (Begun::default(), &field.load);
+    let watching = |(client, watcher), meter| see(client, watcher, begun.clone(), meter);
+    let writing = |writer, numbers, meter| write(field.client(writer), load.clone(), numbers, begun.clone(), meter);
+    Ok(fan_out(plan, watchers, load.writers, watching, writing, show).await)
 }
 
 /// An event names a node and no value: that is asked for, as who watches must. Several may be under way.
-async fn see(client: &Client, mut watcher: PersistentWatcher, begun: &Begun, meter: &Meter) {
+async fn see(client: Client, mut watcher: PersistentWatcher, begun: Begun, meter: Meter) {
     let mut asked = FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -67,12 +52,12 @@ async fn see(client: &Client, mut watcher: PersistentWatcher, begun: &Begun, met
     }
 }
 
-async fn write(client: Client, load: &Load, numbers: impl Iterator<Item = u64>, begun: &Begun, meter: &Meter) {
+async fn write(client: Client, load: Load, numbers: Numbers, begun: Begun, meter: Meter) {
     let mut value = load.value.clone();
     for number in numbers {
         let Some(moment) = meter.next().await else { return };
         begun.note(number, moment, &mut value);
-        if let Err(error) = client.set_data(&key(load, number), &value, None).await {
+        if let Err(error) = client.set_data(&key(&load, number), &value, None).await {
             meter.ended(moment, Err(error));
         }
     }
