@@ -43,9 +43,10 @@ fn all(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// One node with a log and a snapshot, stopped.
-async fn stopped() -> World {
-    let world = World::of(Cluster::builder().nodes(1).setting("snapshot_entries", 100)).await;
+/// One node with a log and a snapshot, stopped. With snapshots after so many bytes, a third of what may stand before the log's database.
+async fn stopped(snapshot_bytes: u32) -> World {
+    let cluster = Cluster::builder().nodes(1).setting("snapshot_entries", 100);
+    let world = World::of(cluster.setting("snapshot_bytes", snapshot_bytes)).await;
     let mut node = world.raw(1);
     until("a snapshot to be there", async || {
         node.put("k", "v").await.unwrap();
@@ -77,8 +78,22 @@ fn position(bytes: &[u8], what: &[u8]) -> usize {
 }
 
 #[tokio::test]
+async fn damage_of_what_stands_before_the_database_is_named() {
+    let world = stopped(64 << 20).await;
+    let directory = world.node(1).data().to_owned();
+    let (code, said) = check(&directory).await;
+    assert_eq!(code, Some(0), "{said}");
+    let tail = directory.join("log.tail");
+    let in_an_entry = position(&fs::read(&tail).unwrap(), MARK.as_bytes()) + 3;
+    with_damage(&tail, in_an_entry, &directory).await;
+    world.revive(1).await;
+    assert_eq!(world.raw(1).get("k19").await.unwrap().as_deref(), Some(MARK));
+}
+
+#[tokio::test]
 async fn what_is_sound_stays_as_it_is_and_damage_is_named() {
-    let world = stopped().await;
+    // Everything goes into the database at once.
+    let world = stopped(1 << 20).await;
     let directory = world.node(1).data().to_owned();
     let before = all(&directory);
     let (code, said) = check(&directory).await;
@@ -86,7 +101,7 @@ async fn what_is_sound_stays_as_it_is_and_damage_is_named() {
     assert!(said.contains("all of it is sound") && said.contains("snapshot "), "{said}");
     assert!(all(&directory) == before, "nothing is changed");
 
-    // As when the tail has begun anew since: else it puts back what is damaged in the database.
+    // As when the tail has begun anew since, so that nothing is there twice.
     fs::write(directory.join("log.tail"), vec![0; before[&directory.join("log.tail")].len()]).unwrap();
     let before = all(&directory);
     let database = directory.join("log").join("db");

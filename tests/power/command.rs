@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     break_rules(&arguments.broken)?;
     let (mut images, mut losses, mut told) = (0, 0, 0);
     for seed in arguments.seed.. {
-        let plan = Plan { seed, load: trial::load(seed), cuts: CUTS_PER_LIFE, only: arguments.cut };
+        let plan = Plan::new(seed, CUTS_PER_LIFE, arguments.cut);
         let outcome = if arguments.broken.is_empty() { trial::run(plan) } else { trial::run_broken(plan) }?;
         images += outcome.images;
         losses += outcome.losses.len();

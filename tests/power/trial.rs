@@ -32,10 +32,30 @@ pub struct Plan {
     pub seed: u64,
     /// What is written.
     pub load: Load,
+    /// The node's setting, which says how much stands before the log's database.
+    pub snapshot_bytes: u64,
     /// How many cuts of the first life. One in four leads to a second life, and three more images.
     pub cuts: usize,
     /// Only this one of the cuts, if only one is of interest.
     pub only: Option<usize>,
+}
+
+impl Plan {
+    /// With so many cuts. Every third seed has the same load, and after that every third the same setting: with the first one everything goes into the
+    /// log's database at once, with the second one some does, and with the third hardly anything.
+    pub fn new(seed: u64, cuts: usize, only: Option<usize>) -> Self {
+        let load = match seed % 3 {
+            0 => Load::Mixed,
+            1 => Load::Bulk,
+            _ => Load::Large,
+        };
+        let snapshot_bytes = match seed / 3 % 3 {
+            0 => 1 << 20,
+            1 => 4 << 20,
+            _ => 64 << 20,
+        };
+        Self { seed, load, snapshot_bytes, cuts, only }
+    }
 }
 
 /// A cut after which something was wrong.
@@ -140,7 +160,7 @@ fn keep_quiet_in_trials() {
 async fn first_life(root: &Path, plan: Plan) -> Result<(Record, Life)> {
     let mut rng = SmallRng::seed_from_u64(plan.seed);
     let recording = Recording::begin(root)?;
-    let (life, worker) = Life::live(root, &recording, plan.load, None, &mut rng, |found| {
+    let (life, worker) = Life::live(root, plan.snapshot_bytes, &recording, plan.load, None, &mut rng, |found| {
         Promise::default().check(None, found, false).map_err(|what| anyhow!(what))
     })
     .await?;
@@ -250,7 +270,7 @@ impl Trial {
         outcome.images += 1;
         let place = cut.place(kind, torn);
         if !self.number.is_multiple_of(SECOND_EVERY) {
-            if let Err(what) = caught(|| runtime.block_on(opened(&self.image, cut, torn))) {
+            if let Err(what) = caught(|| runtime.block_on(self.opened(cut, torn))) {
                 outcome.losses.push(self.loss(place, None, what));
             }
             return;
@@ -276,7 +296,7 @@ impl Trial {
             let checked = self.make(&second, false, rng).map_err(|error| error.to_string()).and_then(|(kind, _)| {
                 outcome.images += 1;
                 let torn = torn && done == 0;
-                caught(|| runtime.block_on(opened(&self.image, &second, torn)))
+                caught(|| runtime.block_on(self.opened(&second, torn)))
                     .map_err(|what| format!("{what}\u{0}{}", second.place(kind, false)))
             });
             if let Err(what) = checked {
@@ -290,19 +310,21 @@ impl Trial {
     async fn second_life(&self, cut: &Cut<'_>, torn: bool, rng: &mut SmallRng) -> Result<(Record, Life)> {
         let recording = Recording::begin(&self.image)?;
         let check = |found: &_| cut.promise.check(cut.doing, found, torn).map_err(|what| anyhow!(what));
-        let (life, worker) = Life::live(&self.image, &recording, Load::Mixed, Some(SECOND_STEPS), rng, check).await?;
+        let (life, worker) =
+            Life::live(&self.image, self.plan.snapshot_bytes, &recording, Load::Mixed, Some(SECOND_STEPS), rng, check)
+                .await?;
         let record = recording.end();
         worker.close().await;
         Ok((record, life))
     }
-}
 
-/// Opens an image, and holds what is there against what must be.
-async fn opened(image: &Path, cut: &Cut<'_>, torn: bool) -> Result<()> {
-    let mut worker = Worker::open(image)?;
-    let found = worker.look().await?;
-    worker.close().await;
-    cut.promise.check(cut.doing, &found, torn).map_err(|what| anyhow!(what))
+    /// Opens the image, and holds what is there against what must be.
+    async fn opened(&self, cut: &Cut<'_>, torn: bool) -> Result<()> {
+        let mut worker = Worker::open(&self.image, self.plan.snapshot_bytes)?;
+        let found = worker.look().await?;
+        worker.close().await;
+        cut.promise.check(cut.doing, &found, torn).map_err(|what| anyhow!(what))
+    }
 }
 
 /// Tries something on an image. What is wrong, if it fails or panics.
@@ -334,15 +356,6 @@ fn tear_snapshot(tree: &mut Tree, rng: &mut SmallRng) -> bool {
     let end = file.len().min(begin + 512);
     file[begin..end].fill(0);
     true
-}
-
-/// A load by its number: every third one is that.
-pub fn load(number: u64) -> Load {
-    match number % 3 {
-        0 => Load::Mixed,
-        1 => Load::Bulk,
-        _ => Load::Large,
-    }
 }
 
 /// As [`run`], and a life that fails is a loss, too: with a broken rule it may.

@@ -163,13 +163,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Opens the data directory below this one.
+    /// Opens the data directory below this one, as a node does that makes a snapshot after so many bytes.
     ///
     /// # Errors
     /// If it is damaged.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path, snapshot_bytes: u64) -> Result<Self> {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let settings = NodeSettings::new(CLUSTER, NODE, listen, DataPlace::Directory(root.join(DATA)));
+        let mut settings = NodeSettings::new(CLUSTER, NODE, listen, DataPlace::Directory(root.join(DATA)));
+        settings.snapshot_bytes = snapshot_bytes;
         let disk = disk::open(&settings, Arc::new(Failure::default()), Growth::new(u64::MAX))?;
         Ok(Self { disk, promise: Promise::default() })
     }
@@ -276,12 +277,13 @@ impl Life {
         (promise, (begun > done).then(|| &self.steps[done]))
     }
 
-    /// Opens the disk below this directory and works on it. `check` gets to see what is there at first.
+    /// Opens the disk below this directory, as [`Worker::open`], and works on it. `check` gets to see what is there at first.
     ///
     /// # Errors
     /// What the disk, or the check, says.
     pub async fn live(
         root: &Path,
+        snapshot_bytes: u64,
         recording: &Recording,
         load: Load,
         steps: Option<usize>,
@@ -290,7 +292,7 @@ impl Life {
     ) -> Result<(Self, Worker)> {
         let mut life = Self { before: Promise::default(), steps: vec![Step::Open] };
         recording.note(Note::Begun);
-        let mut worker = Worker::open(root)?;
+        let mut worker = Worker::open(root, snapshot_bytes)?;
         recording.note(Note::Done);
         let found = worker.look().await?;
         check(&found)?;

@@ -102,6 +102,9 @@ pub struct Report {
     pub damage: Vec<Damage>,
 }
 
+/// What stands before the log's database.
+const TAIL: &str = "log.tail";
+
 /// Checks a data directory. The log is copied under `copies`. Blocks.
 ///
 /// # Errors
@@ -123,15 +126,16 @@ pub fn check(directory: &Path, copies: &Path) -> Result<Report, CheckError> {
     }
     let copy = copies.join("log");
     report.copied_bytes = copy_all(&log, &copy)?;
-    for name in ["log.tail", "log.synced"] {
+    for name in [TAIL, "log.synced"] {
         let beside = directory.join(name);
         if beside.exists() {
             report.copied_bytes += copy_file(&beside, &copies.join(name))?;
         }
     }
-    let database = log.join("db");
     if let Err(error) = check_log(&copy, &mut report) {
-        report.damage.push(Damage { file: database, what: said(&error, &copy, &log), next: REPLACE });
+        let (what, tail) = (said(&error, &copy, &log), directory.join(TAIL));
+        let file = if what.contains(&tail.display().to_string()) { tail } else { log.join("db") };
+        report.damage.push(Damage { file, what, next: REPLACE });
     }
     check_snapshots(directory, &mut report)?;
     Ok(report)
@@ -176,7 +180,7 @@ fn copy_file(from: &Path, to: &Path) -> Result<u64, CheckError> {
 
 /// The marks, then each record: its checksum, its place, and that none is missing.
 fn check_log(copy: &Path, report: &mut Report) -> io::Result<()> {
-    let engine = DiskEngine::open(copy)?;
+    let engine = DiskEngine::open(copy, 0)?;
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let identity: pb::Identity =
         mark(&engine, Mark::Identity)?.ok_or_else(|| invalid("the mark identity is missing".to_owned()))?;

@@ -65,7 +65,7 @@ pub fn open(settings: &NodeSettings, failure: Arc<Failure>, growth: Arc<Growth>)
             if path.join(RESTORING).exists() {
                 return Err(StartError::HalfRestored { path: path.clone() });
             }
-            let engine = DiskEngine::open(&path.join("log")).map_err(at)?;
+            let engine = DiskEngine::open(&path.join("log"), settings.tail_bytes_max()).map_err(at)?;
             let files = RealFiles::open(&path.join("snapshots")).map_err(at)?;
             (Arc::new(engine), Arc::new(files), Some(lock))
         }

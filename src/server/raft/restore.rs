@@ -161,7 +161,7 @@ fn write(directory: &Path, founding: &Founding, state: &State) -> io::Result<()>
     if found.as_ref() != Some(&meta) {
         return Err(io::Error::other("the snapshot that was written can't be read back"));
     }
-    let engine = DiskEngine::open(&directory.join("log"))?;
+    let engine = DiskEngine::open(&directory.join("log"), 0)?;
     let identity = pb::Identity { format: disk::FORMAT, cluster: *cluster, node: founder.id };
     let place = codec::raft::log_id_to(&first).encode_to_vec();
     let vote = codec::raft::vote_to(&Vote::new_committed(FIRST, founder.id)).encode_to_vec();

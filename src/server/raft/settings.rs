@@ -5,6 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use super::engine::memory::MemoryDisk;
 use crate::tls::TlsFiles;
 
+/// However rare snapshots are.
+const TAIL_BYTES_MAX: u64 = 1 << 30;
+
 /// Where a node keeps its log and its snapshots.
 #[derive(Clone, Debug)]
 pub enum DataPlace {
@@ -56,6 +59,12 @@ pub struct NodeSettings {
 }
 
 impl NodeSettings {
+    /// Bytes of what stands before the log's database, at most. Entries are removed after two snapshots: what is still there then needn't go into
+    /// the database.
+    pub fn tail_bytes_max(&self) -> u64 {
+        self.snapshot_bytes.saturating_mul(3).min(TAIL_BYTES_MAX)
+    }
+
     /// How long a leader may be silent, or go without an answer of a majority, until it counts as none.
     pub fn silence_max(&self) -> Duration {
         Duration::from_millis(self.election_timeout_ms_max)

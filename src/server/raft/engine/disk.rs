@@ -1,16 +1,22 @@
-//! The log on a disk: a [tail](super::tail) that takes each batch with one sync, and behind it the [database](super::sled), which takes it when nobody
-//! waits any more and is synced once for many batches. Why: `docs/decisions/a-tail-before-the-database.md`.
+//! The log on a disk: a [tail](super::tail) that takes each batch with one sync, and behind it the [database](super::sled), which takes it when it must
+//! and is synced once for many batches. Why: `docs/decisions/a-tail-before-the-database.md`.
 //!
 //! What holds them together is the batch's number. It stands in the tail, in the database as that of the last batch that is durable there, and in the
 //! `witness`. The database never gets what isn't durable in the tail, and the tail loses nothing that isn't durable in the database. So after
-//! a power cut the batches that the database lacks are in the tail, and are put into it again: a batch that it has, or
+//! a power cut the batches that the database lacks are in the tail, and follow it again: a batch that it has, or
 //! has a part of, is the same afterwards.
+//!
+//! What is removed from the log while it is [behind](super::behind) the database never goes there. The removal is itself a batch that the database
+//! doesn't have yet, so that after a power cut it is found along with what it removes.
 
 use std::{
     io,
     ops::Range,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -18,16 +24,21 @@ use parking_lot::Mutex;
 
 use super::{
     LogEngine, Mark, Write,
+    behind::Behind,
+    frame::Batch,
     sled::Database,
-    tail::{Batch, TAIL_BYTES, Tail},
+    tail::{Placed, SEGMENT_BYTES, Tail, TailFile, Written},
     witness::Witness,
 };
 
 /// The log on a disk.
 pub struct DiskEngine {
     front: Mutex<Front>,
-    /// Batches that are durable in the tail, and that the database doesn't have yet.
-    behind: Mutex<Vec<(u64, Vec<Write>)>>,
+    /// Held while the database takes something. Whoever holds both took the front first.
+    behind: Mutex<Behind>,
+    /// Bytes of frames beyond which the database takes the oldest.
+    behind_max: usize,
+    file: Arc<TailFile>,
     database: Database,
     /// Something failed: what is where isn't known any more.
     failed: AtomicBool,
@@ -41,56 +52,99 @@ struct Front {
     number: u64,
     /// The next batch.
     batch: Batch,
-    writes: Vec<Write>,
 }
 
 impl DiskEngine {
-    /// Opens the database in this directory, and its tail, or makes them. The parent must exist.
+    /// Opens the database in this directory, and its tail, or makes them. The parent must exist. The tail may grow to so many bytes, and has a
+    /// segment at least.
     ///
     /// # Errors
     /// If the disk can't be used; [`io::ErrorKind::InvalidData`] if something that was durable isn't there any more.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, tail_bytes_max: u64) -> io::Result<Self> {
+        let segments_max = (tail_bytes_max / SEGMENT_BYTES as u64).max(1);
         let database = Database::open(path)?;
-        let tail = Tail::open(path)?;
+        let (tail, found) = Tail::open(path, segments_max, database.number())?;
         let witness = Witness::open(path)?;
-        let behind = tail.after(database.number())?;
-        let number = behind.last().map_or(database.number(), |(number, _)| *number);
-        witness.check(number)?;
-        let front = Front { tail, witness, number, batch: Batch::default(), writes: Vec::new() };
-        let engine =
-            Self { front: Mutex::new(front), behind: Mutex::new(behind), database, failed: AtomicBool::new(false) };
-        engine.catch_up()?;
+        let (number, place) = match found.last() {
+            Some(last) => (last.number, tail.file().path().to_owned()),
+            None => (database.number(), path.join("db")),
+        };
+        witness.check(number, &place)?;
+        let file = tail.file().clone();
+        // One is being filled, and another got ready.
+        let behind_max = usize::try_from(segments_max.saturating_sub(2)).unwrap_or(0).saturating_mul(SEGMENT_BYTES);
+        let front = Mutex::new(Front { tail, witness, number, batch: Batch::default() });
+        let (behind, failed) = (Mutex::default(), AtomicBool::new(false));
+        let engine = Self { front, behind, behind_max, file, database, failed };
+        // Noted here, so that no sync is tried again when the engine goes after this, even if it was only being opened.
+        engine.noting_failure(found.into_iter().try_for_each(|written| engine.follow(written)))?;
         Ok(engine)
     }
 
-    /// Has the database durably take everything that the tail has, so that the tail can begin anew.
-    fn catch_up(&self) -> io::Result<()> {
-        self.settle()?;
-        // Noted here, so that no sync is tried again when the engine goes after this, even if it was only being opened.
-        self.noting_failure(self.database.make_durable())
+    /// Has a batch that is durable in the tail follow those before it.
+    fn follow(&self, written: Written) -> io::Result<()> {
+        let mut behind = self.behind.lock();
+        if behind.fits(&written.kept) {
+            behind.add(written);
+            return Ok(());
+        }
+        behind.take_all(&self.file, &self.database)?;
+        behind.take_alone(written, &self.file, &self.database)
     }
 
     fn take_batch(&self) -> io::Result<()> {
         let mut front = self.front.lock();
         let front = &mut *front;
-        if front.writes.is_empty() {
+        if front.batch.is_empty() {
             return Ok(());
         }
         let number = front.number + 1;
-        let (batch, writes) = (std::mem::take(&mut front.batch), std::mem::take(&mut front.writes));
-        let mut taken = front.tail.append(number, &batch)?;
-        if !taken {
-            self.catch_up()?;
-            front.tail.begin_anew();
-            taken = front.tail.append(number, &batch)?;
+        let batch = std::mem::take(&mut front.batch);
+        let mut placed = front.tail.append(number, &batch)?;
+        if placed == Placed::NoRoom {
+            self.make_room(&mut front.tail)?;
+            placed = front.tail.append(number, &batch)?;
         }
-        self.behind.lock().push((number, writes));
-        if !taken {
-            // It is larger than the tail.
-            self.catch_up()?;
+        match placed {
+            Placed::At(at, bytes) => self.follow(Written { number, at, bytes, kept: batch.into_kept() })?,
+            Placed::NoRoom | Placed::TooLarge => {
+                front.tail.end_segment();
+                self.behind.lock().take_all(&self.file, &self.database)?;
+                self.database.take(number, &batch.writes())?;
+                self.database.make_durable()?;
+            }
         }
         front.number = number;
         front.witness.note(number)
+    }
+
+    /// Has the next frame begin a segment.
+    fn make_room(&self, tail: &mut Tail) -> io::Result<()> {
+        while !tail.begin_segment(self.database.durable()) {
+            let Some(oldest) = tail.oldest() else { return Ok(()) };
+            if self.database.number() < oldest {
+                if tail.grow()? {
+                    continue;
+                }
+                let mut behind = self.behind.lock();
+                while self.database.number() < oldest && behind.take_oldest(&self.file, &self.database)? {}
+            }
+            self.database.make_durable()?;
+        }
+        Ok(())
+    }
+
+    /// Gets the next segment ready, which nobody waits for yet.
+    fn prepare(&self) -> io::Result<()> {
+        let mut front = self.front.lock();
+        let tail = &mut front.tail;
+        if !tail.is_filling() || tail.is_ready(self.database.durable()) {
+            return Ok(());
+        }
+        match tail.oldest() {
+            Some(oldest) if oldest <= self.database.number() => self.database.make_durable(),
+            _ => tail.grow().map(drop),
+        }
     }
 
     fn noting_failure<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -104,10 +158,7 @@ impl DiskEngine {
 impl LogEngine for DiskEngine {
     fn write(&self, writes: &[Write]) -> io::Result<()> {
         let mut front = self.front.lock();
-        for write in writes {
-            front.batch.add(write);
-        }
-        front.writes.extend_from_slice(writes);
+        writes.iter().for_each(|write| front.batch.add(write));
         Ok(())
     }
 
@@ -117,39 +168,37 @@ impl LogEngine for DiskEngine {
 
     fn settle(&self) -> io::Result<()> {
         let mut behind = self.behind.lock();
-        for (number, writes) in behind.drain(..) {
-            self.noting_failure(self.database.take(number, &writes))?;
+        while behind.bytes() > self.behind_max || behind.oldest_is_void() {
+            self.noting_failure(behind.take_oldest(&self.file, &self.database))?;
         }
-        Ok(())
+        drop(behind);
+        self.noting_failure(self.prepare())
     }
 
     fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
-        self.settle()?;
-        self.database.read(indexes, bytes_max)
+        self.behind.lock().read(indexes, bytes_max, &self.file, &self.database)
     }
 
     fn bounds(&self) -> io::Result<Option<(u64, u64)>> {
-        self.settle()?;
-        self.database.bounds()
+        self.behind.lock().bounds(&self.database)
     }
 
     fn mark(&self, mark: Mark) -> io::Result<Option<Bytes>> {
-        self.settle()?;
-        self.database.mark(mark)
+        self.behind.lock().mark(mark, &self.file, &self.database)
     }
 
     fn disk_bytes(&self) -> u64 {
-        self.database.disk_bytes() + TAIL_BYTES as u64
+        self.database.disk_bytes() + self.file.bytes()
     }
 }
 
 impl Drop for DiskEngine {
-    /// Leaves everything in the database.
+    /// Leaves what was written durable, and what the database has taken durable there.
     fn drop(&mut self) {
         if self.failed.load(Ordering::Acquire) {
             return;
         }
-        if let Err(error) = self.sync().and_then(|()| self.catch_up()) {
+        if let Err(error) = self.sync().and_then(|()| self.settle()).and_then(|()| self.database.make_durable()) {
             tracing::warn!(%error, "the log was not closed in good order");
         }
     }

@@ -1,10 +1,14 @@
 use std::{fs, io, path::Path};
 
 use bytes::Bytes;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tempfile::TempDir;
 
-use super::DiskEngine;
-use crate::raft::engine::{LogEngine, Mark, Write, tail::TAIL_BYTES};
+use super::{DiskEngine, SEGMENT_BYTES};
+use crate::raft::engine::{LogEngine, Mark, Write};
+
+/// A tail of one segment, after which everything goes into the database at once, and tails with which some, or hardly anything, does.
+const TAILS: [u64; 4] = [0, 2 * SEGMENT_BYTES as u64, 4 * SEGMENT_BYTES as u64, 1 << 30];
 
 fn record(index: u64, bytes: usize) -> Bytes {
     (0..bytes).map(|at| (at as u64 * 31 + index) as u8).collect::<Vec<u8>>().into()
@@ -14,8 +18,12 @@ fn append(index: u64, bytes: usize) -> Write {
     Write::Append { index, record: record(index, bytes) }
 }
 
+fn open_with(directory: &Path, tail_bytes_max: u64) -> io::Result<DiskEngine> {
+    DiskEngine::open(&directory.join("log"), tail_bytes_max)
+}
+
 fn open(directory: &Path) -> io::Result<DiskEngine> {
-    DiskEngine::open(&directory.join("log"))
+    open_with(directory, 0)
 }
 
 fn sync(engine: &DiskEngine, writes: &[Write]) {
@@ -46,42 +54,167 @@ fn crashed(directory: &Path) -> TempDir {
 
 #[test]
 fn what_was_synced_is_there_after_a_crash_and_after_a_second_one() {
-    let directory = tempfile::tempdir().unwrap();
-    let engine = open(directory.path()).unwrap();
-    sync(&engine, &[append(1, 100), append(2, 20_000), Write::Mark { mark: Mark::Vote, value: record(0, 9) }]);
-    engine.settle().unwrap();
-    sync(&engine, &[Write::Truncate { from: 2 }, append(2, 50), append(3, 60)]);
-    engine.write(&[append(4, 10)]).unwrap();
-    let first = crashed(directory.path());
-    let expected = vec![(1, record(1, 100)), (2, record(2, 50)), (3, record(3, 60))];
-    for crash in [first.path(), crashed(first.path()).path()] {
-        let engine = open(crash).unwrap();
-        assert_eq!(records(&engine), expected);
-        assert_eq!(engine.mark(Mark::Vote).unwrap(), Some(record(0, 9)));
-        sync(&engine, &[append(4, 10), Write::Truncate { from: 4 }]);
+    for tail in TAILS {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open_with(directory.path(), tail).unwrap();
+        sync(&engine, &[append(1, 100), append(2, 20_000), Write::Mark { mark: Mark::Vote, value: record(0, 9) }]);
+        engine.settle().unwrap();
+        sync(&engine, &[Write::Truncate { from: 2 }, append(2, 50), append(3, 60)]);
+        engine.write(&[append(4, 10)]).unwrap();
+        let first = crashed(directory.path());
+        let expected = vec![(1, record(1, 100)), (2, record(2, 50)), (3, record(3, 60))];
+        for crash in [first.path(), crashed(first.path()).path()] {
+            let engine = open_with(crash, tail).unwrap();
+            assert_eq!(records(&engine), expected);
+            assert_eq!(engine.mark(Mark::Vote).unwrap(), Some(record(0, 9)));
+            sync(&engine, &[append(4, 10), Write::Truncate { from: 4 }]);
+        }
     }
 }
 
 #[test]
-fn the_tail_begins_anew_when_it_is_full_and_what_is_larger_goes_around_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let engine = open(directory.path()).unwrap();
-    let sizes: Vec<usize> =
-        (0..60).map(|number| [90_000, 10, 700_000][number % 3]).chain([TAIL_BYTES + 1, 1, 2]).collect();
-    let mut expected = Vec::new();
-    for (index, bytes) in (1..).zip(&sizes) {
-        sync(&engine, &[append(index, *bytes)]);
-        if index % 2 == 0 {
-            engine.settle().unwrap();
+fn the_tail_goes_on_elsewhere_when_it_is_full_and_what_is_larger_goes_around_it() {
+    for tail in TAILS {
+        let directory = tempfile::tempdir().unwrap();
+        let engine = open_with(directory.path(), tail).unwrap();
+        let sizes: Vec<usize> =
+            (0..60).map(|number| [90_000, 10, 700_000][number % 3]).chain([SEGMENT_BYTES + 1, 1, 2]).collect();
+        let mut expected = Vec::new();
+        for (index, bytes) in (1..).zip(&sizes) {
+            sync(&engine, &[append(index, *bytes)]);
+            if index % 2 == 0 {
+                engine.settle().unwrap();
+            }
+            expected.push((index, record(index, *bytes)));
+            if index % 19 == 0 || *bytes > SEGMENT_BYTES {
+                assert!(records(&open_with(crashed(directory.path()).path(), tail).unwrap()) == expected);
+            }
         }
-        expected.push((index, record(index, *bytes)));
-        if index % 9 == 0 || *bytes > TAIL_BYTES {
-            assert_eq!(records(&open(crashed(directory.path()).path()).unwrap()), expected);
+        // Whoever allows it less, or more, finds the same.
+        for other in TAILS {
+            assert!(records(&open_with(crashed(directory.path()).path(), other).unwrap()) == expected);
+        }
+        drop(engine);
+        assert!(records(&open_with(directory.path(), tail).unwrap()) == expected);
+    }
+}
+
+#[test]
+fn what_is_removed_soon_enough_never_goes_into_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open_with(directory.path(), 1 << 30).unwrap();
+    let words = b"easily found";
+    let mut expected = Vec::new();
+    for index in 1..=600 {
+        let mut bytes = record(index, 20_000).to_vec();
+        bytes[..words.len()].copy_from_slice(words);
+        let (index, record) = (index, Bytes::from(bytes));
+        expected.push((index, record.clone()));
+        sync(&engine, &[Write::Append { index, record }]);
+        if index % 100 == 0 {
+            let first = expected.remove(0).0;
+            expected.drain(..79);
+            sync(&engine, &[Write::Remove { indexes: first..first + 80 }]);
+        }
+        engine.settle().unwrap();
+    }
+    assert!(records(&engine) == expected);
+    assert_eq!(engine.bounds().unwrap(), Some((481, 600)));
+    // It was used again: six times a hundred wouldn't fit.
+    assert!(engine.file.bytes() <= 3 * SEGMENT_BYTES as u64, "{}", engine.file.bytes());
+    assert!(records(&open(crashed(directory.path()).path()).unwrap()) == expected);
+    drop(engine);
+    let database = fs::read(directory.path().join("log/db")).unwrap();
+    assert!(!database.windows(words.len()).any(|found| found == words));
+    assert!(records(&open_with(directory.path(), 1 << 30).unwrap()) == expected);
+}
+
+/// What a log must hold.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct Model {
+    records: std::collections::BTreeMap<u64, Bytes>,
+    mark: Option<Bytes>,
+    next: u64,
+}
+
+impl Model {
+    fn step(&mut self, rng: &mut SmallRng) -> Vec<Write> {
+        let first = self.records.first_key_value().map_or(self.next, |(first, _)| *first);
+        match rng.random_range(0..20) {
+            0 => {
+                let from = rng.random_range(first..=self.next);
+                self.records.split_off(&from);
+                self.next = from;
+                vec![Write::Truncate { from }]
+            }
+            1..=3 => {
+                let end = rng.random_range(first..=self.next);
+                self.records = self.records.split_off(&end);
+                vec![Write::Remove { indexes: first..end }]
+            }
+            4 if self.records.is_empty() => {
+                self.next += rng.random_range(0..9);
+                vec![]
+            }
+            5..=7 => {
+                let value = record(self.next, 30);
+                self.mark = Some(value.clone());
+                vec![Write::Mark { mark: Mark::Committed, value }]
+            }
+            _ => {
+                let appended = (0..rng.random_range(1..4)).map(|_| {
+                    let index = self.next;
+                    self.next += 1;
+                    let bytes = [10, 3_000, 40_000, 400_000, 1_500_000][rng.random_range(0..5)];
+                    let record: Bytes = record(index + rng.random_range(0..200), bytes);
+                    self.records.insert(index, record.clone());
+                    Write::Append { index, record }
+                });
+                appended.collect()
+            }
         }
     }
-    assert_eq!(records(&open(crashed(directory.path()).path()).unwrap()), expected);
-    drop(engine);
-    assert_eq!(records(&open(directory.path()).unwrap()), expected);
+
+    fn check(&self, engine: &DiskEngine) {
+        let expected: Vec<_> = self.records.iter().map(|(index, record)| (*index, record.clone())).collect();
+        assert!(records(engine) == expected);
+        let bounds = expected.first().zip(expected.last()).map(|((first, _), (last, _))| (*first, *last));
+        assert_eq!(engine.bounds().unwrap(), bounds);
+        assert_eq!(engine.mark(Mark::Committed).unwrap(), self.mark);
+    }
+}
+
+#[test]
+fn whatever_is_done_it_holds_what_it_must_before_and_after_crashes() {
+    for (seed, tail) in (0..).zip(TAILS.into_iter().cycle()).take(8) {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut directory = tempfile::tempdir().unwrap();
+        let mut engine = open_with(directory.path(), tail).unwrap();
+        let mut model = Model { next: 1, ..Model::default() };
+        for _ in 0..80 {
+            let steps = rng.random_range(1..3);
+            let writes: Vec<Write> = (0..steps).flat_map(|_| model.step(&mut rng)).collect();
+            sync(&engine, &writes);
+            if rng.random_bool(0.7) {
+                engine.settle().unwrap();
+            }
+            match rng.random_range(0..20) {
+                0 => {
+                    let crashed = crashed(directory.path());
+                    drop(engine);
+                    directory = crashed;
+                    engine = open_with(directory.path(), tail).unwrap();
+                }
+                1 => {
+                    drop(engine);
+                    engine = open_with(directory.path(), tail).unwrap();
+                }
+                2 => model.check(&engine),
+                _ => {}
+            }
+        }
+        model.check(&engine);
+    }
 }
 
 #[test]

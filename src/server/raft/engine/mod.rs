@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 
+mod behind;
 pub mod disk;
+mod frame;
 pub mod memory;
 pub mod rules;
 mod sled;
@@ -68,7 +70,7 @@ pub enum Write {
         /// The first that goes.
         from: u64,
     },
-    /// Removes the records of these indexes, the first one first.
+    /// Removes the records of these indexes, the first one first. There are none before them.
     Remove {
         /// Which.
         indexes: Range<u64>,

@@ -21,6 +21,8 @@ pub enum Rule {
     NoFlusher,
     /// Each batch is synced in the tail.
     TailSynced,
+    /// A segment of the tail is used again only when the database has durably what it holds.
+    TailHeld,
     /// The data directory's own name is synced.
     DirectorySynced,
     /// A snapshot is synced before it gets its name.
@@ -31,7 +33,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MadeAside,
         Self::LeftoversDeleted,
         Self::OpenSynced,
@@ -40,6 +42,7 @@ impl Rule {
         Self::Bounded,
         Self::NoFlusher,
         Self::TailSynced,
+        Self::TailHeld,
         Self::DirectorySynced,
         Self::SnapshotSynced,
         Self::SnapshotNameSynced,
@@ -56,6 +59,7 @@ impl Rule {
             Self::Bounded => "bounded",
             Self::NoFlusher => "no-flusher",
             Self::TailSynced => "tail-synced",
+            Self::TailHeld => "tail-held",
             Self::DirectorySynced => "directory-synced",
             Self::SnapshotSynced => "snapshot-synced",
             Self::SnapshotNameSynced => "snapshot-name-synced",

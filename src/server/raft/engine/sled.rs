@@ -74,6 +74,8 @@ pub struct Database {
     unsynced: AtomicUsize,
     /// The number of the last batch that is here with all of it.
     number: AtomicU64,
+    /// The number of the last batch that is durable here with all of it.
+    durable: AtomicU64,
 }
 
 impl Database {
@@ -99,6 +101,7 @@ impl Database {
             left_open: Once::new(),
             unsynced: AtomicUsize::new(0),
             number: AtomicU64::new(number),
+            durable: AtomicU64::new(number),
             db,
         };
         engine.db.flush()?;
@@ -124,6 +127,11 @@ impl Database {
     /// The number of the last batch that is here.
     pub fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// The number of the last batch that is durable here.
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
     }
 
     /// Rule 5: counts what the next change may write, and syncs first if that would be too much.
@@ -207,13 +215,15 @@ impl Database {
 
     /// Rule 4.
     fn sync(&self) -> io::Result<()> {
-        self.marks.insert(NUMBER, &self.number().to_be_bytes())?;
+        let number = self.number();
+        self.marks.insert(NUMBER, &number.to_be_bytes())?;
         self.db.flush()?;
         if kept(Rule::RealSync) {
             // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
             self.sync_file().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
         }
         self.unsynced.store(0, Ordering::Release);
+        self.durable.store(number, Ordering::Release);
         Ok(())
     }
 
@@ -293,12 +303,17 @@ impl Database {
         Ok(records)
     }
 
-    /// The first and the last index, if there are records.
+    /// The first and the last of these indexes, if there are records with them.
     ///
     /// # Errors
     /// If the disk can't be read.
-    pub fn bounds(&self) -> io::Result<Option<(u64, u64)>> {
-        let (Some((first, _)), Some((last, _))) = (self.log.first()?, self.log.last()?) else { return Ok(None) };
+    pub fn bounds(&self, indexes: Range<u64>) -> io::Result<Option<(u64, u64)>> {
+        if indexes.is_empty() {
+            return Ok(None);
+        }
+        let mut keys = self.log.range(key(indexes.start, 0)..key(indexes.end, 0)).keys();
+        let Some(first) = keys.next().transpose()? else { return Ok(None) };
+        let last = keys.next_back().transpose()?.unwrap_or_else(|| first.clone());
         Ok(Some((parse_key(&first)?.0, parse_key(&last)?.0)))
     }
 

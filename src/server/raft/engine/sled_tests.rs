@@ -30,7 +30,7 @@ fn records_of_every_size_come_back() {
         engine.make_durable().unwrap();
     }
     let engine = open(directory.path());
-    assert_eq!(engine.bounds().unwrap(), Some((5, 11)));
+    assert_eq!(engine.bounds(0..u64::MAX).unwrap(), Some((5, 11)));
     let expected: Vec<_> = sizes.into_iter().zip(5..).map(|(bytes, index)| (index, record(index, bytes))).collect();
     assert_eq!(engine.read(0..100, usize::MAX).unwrap(), expected);
     assert_eq!(engine.read(6..8, usize::MAX).unwrap(), expected[1..3]);
@@ -65,11 +65,11 @@ fn truncating_and_removing() {
         append(&engine, index, 20_000);
     }
     engine.take(1, &[Write::Truncate { from: 40 }, Write::Remove { indexes: 0..10 }]).unwrap();
-    assert_eq!(engine.bounds().unwrap(), Some((10, 39)));
+    assert_eq!(engine.bounds(0..u64::MAX).unwrap(), Some((10, 39)));
     engine.take(1, &[Write::Truncate { from: 0 }]).unwrap();
-    assert_eq!(engine.bounds().unwrap(), None);
+    assert_eq!(engine.bounds(0..u64::MAX).unwrap(), None);
     append(&engine, 100, 1);
-    assert_eq!(engine.bounds().unwrap(), Some((100, 100)));
+    assert_eq!(engine.bounds(0..u64::MAX).unwrap(), Some((100, 100)));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn an_incomplete_last_record_is_dropped_when_opened() {
         engine.make_durable().unwrap();
     }
     let engine = open(directory.path());
-    assert_eq!(engine.bounds().unwrap(), Some((1, 1)));
+    assert_eq!(engine.bounds(0..u64::MAX).unwrap(), Some((1, 1)));
     assert_eq!(engine.read(0..5, usize::MAX).unwrap(), vec![(1, record(1, 100))]);
 }
 
@@ -97,8 +97,8 @@ fn a_half_written_snapshot_of_sled_does_no_harm() {
     // A creation that was cut off is begun anew.
     std::fs::create_dir(directory.path().join("other.new")).unwrap();
     std::fs::write(directory.path().join("other.new/conf"), b"half").unwrap();
-    assert_eq!(open(directory.path()).bounds().unwrap(), Some((1, 1)));
-    assert_eq!(Database::open(&directory.path().join("other")).unwrap().bounds().unwrap(), None);
+    assert_eq!(open(directory.path()).bounds(0..u64::MAX).unwrap(), Some((1, 1)));
+    assert_eq!(Database::open(&directory.path().join("other")).unwrap().bounds(0..u64::MAX).unwrap(), None);
 }
 
 #[test]

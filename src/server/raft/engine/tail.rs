@@ -1,131 +1,73 @@
-//! The tail: a file of fixed size in front of the database, into which each batch goes with one write and one `fdatasync`.
+//! The tail: a file in front of the database, into which each batch goes as a [frame](super::frame) with one write and one `fdatasync`.
 //!
-//! A batch is a *frame*: a header, then the writes. Frames have consecutive numbers and begin at multiples of a page, so that no write touches a
-//! page with something acknowledged in it. When there is no room for a frame, and the database has durably all that the others hold, the next
-//! one goes to the beginning. What then lies behind it is older: its numbers don't follow, nor does its *salt*, which is drawn anew
-//! each time, so that nothing that clients once wrote can be taken for a frame. The file is as long as it ever gets from the beginning,
-//! since a sync that has a new length to write costs twice.
+//! The file is cut into *segments*, and frames follow one another within a segment. When it is full, the next frame begins another: one that is free, or
+//! the oldest, once the database has durably all that its frames hold; else the file grows, up to its limit. What lies behind the last frame of a
+//! segment is older: its numbers don't follow, nor does its salt. Which segment comes after which is told by the numbers alone.
 //!
-//! The idea of numbers and salts is that of the write-ahead log of SQLite.
+//! A segment is written with zeroes before it is used, since a sync that has a new length to write costs twice.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io,
-    ops::Range,
+    num::NonZero,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Bytes, BytesMut};
+use rand::RngExt;
 
 use super::{
-    Mark, Write, beside,
+    beside,
+    frame::{self, Batch, FRAME_BYTES_MAX, Frame, Kept, Place, pages},
     rules::{Rule, kept},
 };
-use crate::raft::snapshots::files::sync_parent;
+use crate::raft::{failure::is_full, snapshots::files::sync_parent};
 
-/// Bytes of the file. Larger batches than that, which hardly any load has, go into the database at once.
-pub const TAIL_BYTES: usize = 4 << 20;
-/// Where frames may begin: at multiples of this many bytes.
-const PAGE_BYTES: usize = 4096;
-/// What a frame begins with: the format's name, and its version.
-const MAGIC: [u8; 3] = *b"RFT";
-const VERSION: u8 = 1;
-/// Name and version, bytes of the writes, number, salt, checksum of all but name and version.
-const HEADER_BYTES: usize = 4 + 4 + 8 + 8 + 4;
+/// Bytes of a segment, which is as long as the largest frame.
+pub const SEGMENT_BYTES: usize = FRAME_BYTES_MAX;
+/// Bytes of zeroes that are written at once.
+const ZEROES_BYTES: usize = 1 << 20;
 
-/// The open file.
-pub struct Tail {
+/// The open file, which any thread may read.
+pub struct TailFile {
     file: File,
     path: PathBuf,
-    /// Where the next frame goes.
-    place: usize,
-    salt: u64,
+    /// Bytes of it that were written.
+    length: AtomicU64,
 }
 
-impl Tail {
-    /// Opens the tail of the database in this directory, or makes it: a file beside it.
+impl TailFile {
+    /// The bytes of a place in the frame that begins here.
     ///
     /// # Errors
-    /// If the file can't be opened, or there is no room for it.
-    pub fn open(database: &Path) -> io::Result<Self> {
-        let path = beside(database, ".tail");
-        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
-        let length = file.metadata()?.len();
-        if length < TAIL_BYTES as u64 {
-            // Written, not merely made longer, so that syncs needn't write where the bytes are.
-            let missing = vec![0; TAIL_BYTES - usize::try_from(length).unwrap_or(0)];
-            file.write_all_at(&missing, length)?;
-        }
-        file.sync_all()?;
-        sync_parent(&path)?;
-        let tail = Self { file, path, place: 0, salt: rand::random() };
-        tail.leave_the_cache();
-        Ok(tail)
+    /// What the disk says.
+    pub fn read(&self, frame_at: u64, place: Place) -> io::Result<Bytes> {
+        let mut bytes = BytesMut::zeroed(place.bytes as usize);
+        self.file.read_exact_at(&mut bytes, frame_at + u64::from(place.start))?;
+        Ok(bytes.freeze())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.length.load(Ordering::Acquire)
     }
 
     /// What the kernel keeps of the file is in pieces as large as what was written at once, each of which it goes through whole for every write into it, and
     /// counts as written. Whole pages are written here, so that nothing of the former bytes is needed. It is advice: nothing is lost if it isn't taken.
-    fn leave_the_cache(&self) {
-        let _ = rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed);
-    }
-
-    /// The batches that follow the one with this number, which is the last one that the database has.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::InvalidData`] if some in between are missing, if what is whole can't be understood, or if a newer version wrote it.
-    pub fn after(&self, number: u64) -> io::Result<Vec<(u64, Vec<Write>)>> {
-        let mut bytes = vec![0; TAIL_BYTES];
-        self.file.read_exact_at(&mut bytes, 0)?;
-        if let Some(newer) = bytes.strip_prefix(&MAGIC).and_then(|rest| rest.first()).filter(|found| **found > VERSION)
-        {
-            return Err(self.invalid(format!("is of format {newer}, and this version reads up to {VERSION}")));
-        }
-        let bytes = Bytes::from(bytes);
-        let mut batches = Vec::new();
-        let (mut place, mut last) = (0, None);
-        while let Some((frame, body)) = open(&bytes, place)
-            && last.is_none_or(|(before, salt)| frame == Frame { number: before + 1, salt })
-        {
-            if last.is_none() && frame.number > number + 1 {
-                let first = frame.number;
-                return Err(
-                    self.invalid(format!("begins with batch {first}, and the database ends with batch {number}"))
-                );
-            }
-            last = Some((frame.number, frame.salt));
-            place += pages(HEADER_BYTES + body.len());
-            if frame.number > number {
-                let writes = decode(body)
-                    .ok_or_else(|| self.invalid(format!("can't be understood in batch {}", frame.number)))?;
-                batches.push((frame.number, writes));
-            }
-        }
-        Ok(batches)
-    }
-
-    /// Makes a batch durable, if there is room: false if there isn't.
-    ///
-    /// # Errors
-    /// If the disk can't. What is durable then isn't known.
-    pub fn append(&mut self, number: u64, batch: &Batch) -> io::Result<bool> {
-        let bytes = batch.sealed(Frame { number, salt: self.salt });
-        let room = bytes.as_ref().filter(|bytes| self.place + bytes.len() <= TAIL_BYTES);
-        let Some(bytes) = room else { return Ok(false) };
-        self.file.write_all_at(bytes, self.place as u64)?;
-        if kept(Rule::TailSynced) {
-            // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
-            self.file.sync_data().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
-        }
-        self.place += bytes.len();
-        Ok(true)
-    }
-
-    /// Has the next frame go to the beginning. The database must have durably what the others hold.
-    pub fn begin_anew(&mut self) {
-        self.place = 0;
-        self.salt = rand::random();
-        self.leave_the_cache();
+    fn leave_the_cache(&self, segment: u64) {
+        let length = NonZero::new(SEGMENT_BYTES as u64);
+        let _ = rustix::fs::fadvise(&self.file, begin_of(segment), length, rustix::fs::Advice::DontNeed);
     }
 
     fn invalid(&self, what: String) -> io::Error {
@@ -133,129 +75,241 @@ impl Tail {
     }
 }
 
-/// What a frame is known by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Frame {
-    number: u64,
+/// A batch that stands in the tail.
+#[derive(Debug)]
+pub struct Written {
+    /// Its number.
+    pub number: u64,
+    /// Where its frame begins.
+    pub at: u64,
+    /// Bytes of the frame, in whole pages.
+    pub bytes: usize,
+    /// Its writes.
+    pub kept: Vec<Kept>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It is durable, in a frame that begins here, of so many bytes.
+    At(u64, usize),
+    /// The segment is full.
+    NoRoom,
+    /// It is larger than a segment.
+    TooLarge,
+}
+
+/// The tail, for the one who writes it.
+pub struct Tail {
+    file: Arc<TailFile>,
+    segments_max: u64,
+    /// Where the next frame goes.
+    current: Option<Current>,
+    /// Segments that are full, oldest first.
+    used: VecDeque<Used>,
+    /// Segments that hold nothing that is needed.
+    free: Vec<u64>,
+}
+
+struct Current {
+    segment: u64,
+    place: usize,
+    /// From this place on the next segment should be ready. Members whose segments are full at the same time needn't all do that at once.
+    filling: usize,
     salt: u64,
+    /// Number of its last frame; 0 if it has none.
+    last: u64,
 }
 
-impl Frame {
-    fn checksum(self, body: &[u8]) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&(body.len() as u64).to_be_bytes());
-        hasher.update(&self.number.to_be_bytes());
-        hasher.update(&self.salt.to_be_bytes());
-        hasher.update(body);
-        hasher.finalize()
+struct Used {
+    segment: u64,
+    /// Number of its last frame.
+    last: u64,
+}
+
+impl Tail {
+    /// Opens the tail of the database in this directory, or makes it: a file beside it, which may grow to so many segments. Gives the batches, in
+    /// order, that follow the one with this number, which is the last one that the database has.
+    ///
+    /// # Errors
+    /// If the file can't be opened, or there is no room for it. [`io::ErrorKind::InvalidData`] if some in between are missing, if what is whole can't
+    /// be understood, or if a newer version wrote it.
+    pub fn open(database: &Path, segments_max: u64, number: u64) -> io::Result<(Self, Vec<Written>)> {
+        let path = beside(database, ".tail");
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
+        let length = file.metadata()?.len();
+        let file = Arc::new(TailFile { file, path, length: AtomicU64::new(length) });
+        let mut tail = Self { file, segments_max, current: None, used: VecDeque::new(), free: Vec::new() };
+        // What is found there needn't be durable, and counts as that from now on.
+        tail.zero(SEGMENT_BYTES as u64)?;
+        tail.file.file.sync_all()?;
+        sync_parent(&tail.file.path)?;
+        let found = tail.look(number)?;
+        Ok((tail, found))
     }
-}
 
-/// Bytes of whole pages.
-fn pages(bytes: usize) -> usize {
-    bytes.next_multiple_of(PAGE_BYTES)
-}
-
-/// The frame that begins here, and its writes, if there is a whole one.
-fn open(bytes: &Bytes, place: usize) -> Option<(Frame, Bytes)> {
-    let mut rest = bytes.get(place..)?;
-    if rest.len() < HEADER_BYTES || rest[..MAGIC.len()] != MAGIC || rest[MAGIC.len()] != VERSION {
-        return None;
+    /// The file, for who reads it.
+    pub fn file(&self) -> &Arc<TailFile> {
+        &self.file
     }
-    rest.advance(MAGIC.len() + 1);
-    let length = rest.get_u32() as usize;
-    let frame = Frame { number: rest.get_u64(), salt: rest.get_u64() };
-    let sum = rest.get_u32();
-    let body = rest.get(..length)?;
-    (frame.checksum(body) == sum).then(|| (frame, bytes.slice_ref(body)))
-}
 
-/// Writes that will be a frame.
-pub struct Batch(Vec<u8>);
-
-impl Default for Batch {
-    fn default() -> Self {
-        // Room for the header.
-        Self(vec![0; HEADER_BYTES])
+    /// Reads all segments. Those with batches after this one are used.
+    fn look(&mut self, number: u64) -> io::Result<Vec<Written>> {
+        let mut chains = Vec::new();
+        for segment in 0..self.segments() {
+            let mut chain = self.chain(segment)?;
+            self.file.leave_the_cache(segment);
+            chain.retain(|written| written.number > number);
+            match chain.last() {
+                Some(last) => chains.push((Used { segment, last: last.number }, chain)),
+                None => self.free.push(segment),
+            }
+        }
+        // The first ones are taken first.
+        self.free.reverse();
+        chains.sort_by_key(|(used, _)| used.last);
+        let mut found: Vec<Written> = Vec::new();
+        for (used, chain) in chains {
+            let before = found.last().map_or(number, |last| last.number);
+            if let Some(first) = chain.first().filter(|first| first.number != before + 1) {
+                let place = if found.is_empty() { "the database" } else { "what is before it" };
+                let first = first.number;
+                return Err(self
+                    .file
+                    .invalid(format!("begins with batch {first}, and {place} ends with batch {before}")));
+            }
+            self.used.push_back(used);
+            found.extend(chain);
+        }
+        Ok(found)
     }
-}
 
-impl Batch {
-    /// Adds a write.
-    pub fn add(&mut self, write: &Write) {
-        let out = &mut self.0;
-        match write {
-            Write::Append { index, record } => {
-                out.put_u8(1);
-                out.put_u64(*index);
-                put_bytes(out, record);
+    /// The frames of a segment, as far as they follow one another.
+    fn chain(&self, segment: u64) -> io::Result<Vec<Written>> {
+        let mut bytes = vec![0; SEGMENT_BYTES];
+        self.file.file.read_exact_at(&mut bytes, begin_of(segment))?;
+        if let Some(newer) = frame::newer(&bytes) {
+            let newest = frame::newest();
+            return Err(self.file.invalid(format!("is of format {newer}, and this version reads up to {newest}")));
+        }
+        let mut chain = Vec::new();
+        let (mut place, mut last) = (0, None);
+        while let Some((frame, whole)) = bytes.get(place..).and_then(frame::open)
+            && last.is_none_or(|before: Frame| frame == Frame { number: before.number + 1, ..before })
+        {
+            let (number, length) = (frame.number, pages(whole.len()));
+            let kept = frame::decode(whole)
+                .ok_or_else(|| self.file.invalid(format!("can't be understood in batch {number}")))?;
+            chain.push(Written { number, at: begin_of(segment) + place as u64, bytes: length, kept });
+            last = Some(frame);
+            place += length;
+        }
+        Ok(chain)
+    }
+
+    fn segments(&self) -> u64 {
+        self.file.bytes() / SEGMENT_BYTES as u64
+    }
+
+    /// Makes a batch durable.
+    ///
+    /// # Errors
+    /// If the disk can't. What is durable then isn't known.
+    pub fn append(&mut self, number: u64, batch: &Batch) -> io::Result<Placed> {
+        let salt = self.current.as_ref().map_or(0, |current| current.salt);
+        let Some(bytes) = batch.sealed(Frame { number, salt }) else { return Ok(Placed::TooLarge) };
+        let room = self.current.as_mut().filter(|current| current.place + bytes.len() <= SEGMENT_BYTES);
+        let Some(current) = room else { return Ok(Placed::NoRoom) };
+        let at = begin_of(current.segment) + current.place as u64;
+        self.file.file.write_all_at(&bytes, at)?;
+        if kept(Rule::TailSynced) {
+            // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
+            self.file.file.sync_data().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
+        }
+        current.place += bytes.len();
+        current.last = number;
+        Ok(Placed::At(at, bytes.len()))
+    }
+
+    /// Has the next frame begin a segment. False if none is free, when the database has durably all up to this batch.
+    pub fn begin_segment(&mut self, durable: u64) -> bool {
+        self.end_segment();
+        self.reclaim(durable);
+        let Some(segment) = self.free.pop() else { return false };
+        self.file.leave_the_cache(segment);
+        let filling = rand::rng().random_range(SEGMENT_BYTES / 4..SEGMENT_BYTES * 3 / 4);
+        self.current = Some(Current { segment, place: 0, filling, salt: rand::random(), last: 0 });
+        true
+    }
+
+    /// No frame follows the last one: a batch comes after it that isn't here.
+    pub fn end_segment(&mut self) {
+        self.used.extend(self.current.take().map(|full| Used { segment: full.segment, last: full.last }));
+    }
+
+    /// Frees what the database has durably up to this batch.
+    fn reclaim(&mut self, durable: u64) {
+        while let Some(oldest) = self.used.pop_front_if(|oldest| oldest.last <= durable || !kept(Rule::TailHeld)) {
+            self.free.push(oldest.segment);
+        }
+    }
+
+    /// A segment is free for when the current one is full, if the database has durably all up to this batch.
+    pub fn is_ready(&mut self, durable: u64) -> bool {
+        self.reclaim(durable);
+        !self.free.is_empty()
+    }
+
+    /// The last batch of the oldest segment that is full: when the database has it durably, the segment is free.
+    pub fn oldest(&self) -> Option<u64> {
+        self.used.front().map(|oldest| oldest.last)
+    }
+
+    /// The current segment is so full that the next one should be got ready.
+    pub fn is_filling(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.place >= current.filling)
+    }
+
+    /// Lets the file grow by a segment. False if it may not, or there is no room.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn grow(&mut self) -> io::Result<bool> {
+        let segments = self.segments();
+        if segments >= self.segments_max {
+            return Ok(false);
+        }
+        match self.zero(begin_of(segments + 1)) {
+            Err(error) if is_full(&error) => {
+                // It stays as large as it is.
+                self.segments_max = segments;
+                self.file.file.set_len(begin_of(segments))?;
+                self.file.length.store(begin_of(segments), Ordering::Release);
+                Ok(false)
             }
-            Write::Mark { mark, value } => {
-                out.put_u8(2);
-                put_bytes(out, mark.name().as_bytes());
-                put_bytes(out, value);
-            }
-            Write::Truncate { from } => {
-                out.put_u8(3);
-                out.put_u64(*from);
-            }
-            Write::Remove { indexes } => {
-                out.put_u8(4);
-                out.put_u64(indexes.start);
-                out.put_u64(indexes.end);
+            zeroed => {
+                zeroed?;
+                self.free.push(segments);
+                Ok(true)
             }
         }
     }
 
-    /// With its header, in whole pages; `None` if it is larger than any frame.
-    fn sealed(&self, frame: Frame) -> Option<Vec<u8>> {
-        let body = self.0.get(HEADER_BYTES..)?;
-        let length = u32::try_from(body.len()).ok().filter(|_| self.0.len() <= TAIL_BYTES)?;
-        let mut bytes = Vec::with_capacity(pages(self.0.len()));
-        bytes.put_slice(&MAGIC);
-        bytes.put_u8(VERSION);
-        bytes.put_u32(length);
-        bytes.put_u64(frame.number);
-        bytes.put_u64(frame.salt);
-        bytes.put_u32(frame.checksum(body));
-        bytes.put_slice(body);
-        bytes.resize(pages(bytes.len()), 0);
-        Some(bytes)
+    /// Writes zeroes behind the end, up to there.
+    fn zero(&self, upto: u64) -> io::Result<()> {
+        let mut length = self.file.bytes();
+        while length < upto {
+            let bytes = usize::try_from(upto - length).unwrap_or(ZEROES_BYTES).min(ZEROES_BYTES);
+            self.file.file.write_all_at(&vec![0; bytes], length)?;
+            length += bytes as u64;
+            self.file.length.store(length, Ordering::Release);
+        }
+        Ok(())
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    // Lengths of more than 4 GiB don't fit, but neither does the batch.
-    out.put_u32(bytes.len() as u32);
-    out.put_slice(bytes);
-}
-
-/// The writes of a frame; `None` if they can't be that.
-fn decode(mut body: Bytes) -> Option<Vec<Write>> {
-    let mut writes = Vec::new();
-    while body.has_remaining() {
-        writes.push(match body.get_u8() {
-            1 => Write::Append { index: body.try_get_u64().ok()?, record: take_bytes(&mut body)? },
-            2 => Write::Mark { mark: mark(&take_bytes(&mut body)?)?, value: take_bytes(&mut body)? },
-            3 => Write::Truncate { from: body.try_get_u64().ok()? },
-            4 => Write::Remove { indexes: range(&mut body)? },
-            _ => return None,
-        });
-    }
-    Some(writes)
-}
-
-fn take_bytes(body: &mut Bytes) -> Option<Bytes> {
-    let length = body.try_get_u32().ok()? as usize;
-    (length <= body.len()).then(|| body.split_to(length))
-}
-
-fn range(body: &mut Bytes) -> Option<Range<u64>> {
-    Some(body.try_get_u64().ok()?..body.try_get_u64().ok()?)
-}
-
-fn mark(name: &[u8]) -> Option<Mark> {
-    Mark::ALL.into_iter().find(|mark| mark.name().as_bytes() == name)
+fn begin_of(segment: u64) -> u64 {
+    segment * SEGMENT_BYTES as u64
 }
 
 #[cfg(all(test, not(madsim)))]

@@ -36,17 +36,18 @@ impl Witness {
         Ok(Self { file, path })
     }
 
-    /// Holds the log's number against this one.
+    /// Holds the log's number against this one. `place`: where the log's last batch stands.
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] if the log's is smaller.
-    pub fn check(&self, log: u64) -> io::Result<()> {
+    pub fn check(&self, log: u64, place: &Path) -> io::Result<()> {
         match self.read()? {
             Some(number) if number > log => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!(
-                    "the log ends with batch {log}, and {} says that batch {number} was durable: a record in between is \
+                    "the log ends with batch {log} in {}, and {} says that batch {number} was durable: a record in between is \
                      damaged, and what follows it can't be read",
+                    place.display(),
                     self.path.display()
                 ),
             )),

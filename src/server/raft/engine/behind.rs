@@ -1,0 +1,223 @@
+//! What is durable in the [tail](super::tail) and not in the database yet.
+//!
+//! It goes there in the order in which it was written, and only when it must: what is removed from the log before that never does. What was written
+//! stays in the tail meanwhile and is read there; here is only where.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    ops::Range,
+};
+
+use bytes::Bytes;
+
+use super::{
+    Mark, Write,
+    frame::{Kept, Place},
+    sled::Database,
+    tail::{TailFile, Written},
+};
+
+/// See the module.
+///
+/// Invariant: a log is what the database has from `low` up to the first of `records`, and then those.
+#[derive(Debug, Default)]
+pub struct Behind {
+    /// Oldest first.
+    batches: VecDeque<Written>,
+    /// Of consecutive indexes, where their frames begin and where in them they are.
+    records: VecDeque<(u64, Place)>,
+    /// Index of the first of them.
+    first: u64,
+    /// Records below this one are removed, wherever they are.
+    low: u64,
+    /// The newest of each: of which batch, where its frame begins, and where it is in there.
+    marks: BTreeMap<Mark, (u64, u64, Place)>,
+    /// Of all frames.
+    bytes: usize,
+}
+
+impl Behind {
+    /// Whether these writes can follow here. If not, everything must be in the database before they are.
+    pub fn fits(&self, writes: &[Kept]) -> bool {
+        let (mut low, mut next) = (self.low, self.next());
+        writes.iter().all(|write| match write {
+            Kept::Append { index, .. } => {
+                let fits = *index >= low && next.is_none_or(|next| *index == next);
+                next = Some(index + 1);
+                fits
+            }
+            Kept::Mark { .. } => true,
+            Kept::Truncate { .. } => false,
+            Kept::Remove { indexes } => {
+                // From the log's beginning on.
+                let fits = low == 0 || indexes.start <= low;
+                low = low.max(indexes.end);
+                next = next.filter(|next| *next > low);
+                fits
+            }
+        })
+    }
+
+    /// The index that the next record has, if there are records.
+    fn next(&self) -> Option<u64> {
+        (!self.records.is_empty()).then(|| self.first + self.records.len() as u64)
+    }
+
+    /// Adds a batch whose writes [`Behind::fits`] has found to fit.
+    pub fn add(&mut self, written: Written) {
+        for write in &written.kept {
+            match write {
+                Kept::Append { index, record } => {
+                    if self.records.is_empty() {
+                        self.first = *index;
+                    }
+                    self.records.push_back((written.at, *record));
+                }
+                Kept::Mark { mark, value } => {
+                    self.marks.insert(*mark, (written.number, written.at, *value));
+                }
+                Kept::Remove { indexes } => {
+                    self.low = self.low.max(indexes.end);
+                    while self.first < self.low && self.records.pop_front().is_some() {
+                        self.first += 1;
+                    }
+                }
+                Kept::Truncate { .. } => {}
+            }
+        }
+        self.bytes += written.bytes;
+        self.batches.push_back(written);
+    }
+
+    /// Has the database take a batch as it is, once it has everything else.
+    ///
+    /// # Errors
+    /// Final.
+    pub fn take_alone(&mut self, written: Written, file: &TailFile, database: &Database) -> io::Result<()> {
+        for write in &written.kept {
+            if let Kept::Mark { mark, value } = write {
+                self.marks.insert(*mark, (written.number, written.at, *value));
+            }
+        }
+        self.bytes += written.bytes;
+        self.batches.push_back(written);
+        self.take_all(file, database)
+    }
+
+    /// Bytes of all frames.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The oldest batch has no record that is still in the log.
+    pub fn oldest_is_void(&self) -> bool {
+        let in_log = |write: &Kept| matches!(write, Kept::Append { index, .. } if *index >= self.low);
+        self.batches.front().is_some_and(|oldest| !oldest.kept.iter().any(in_log))
+    }
+
+    /// Has the database take the oldest batch, or what still counts of it. False if there is none.
+    ///
+    /// # Errors
+    /// Final.
+    pub fn take_oldest(&mut self, file: &TailFile, database: &Database) -> io::Result<bool> {
+        let Some(oldest) = self.batches.front() else { return Ok(false) };
+        let (number, at) = (oldest.number, oldest.at);
+        let mut writes = Vec::with_capacity(oldest.kept.len());
+        for write in &oldest.kept {
+            match write {
+                Kept::Append { index, record } if *index >= self.low => {
+                    writes.push(Write::Append { index: *index, record: file.read(at, *record)? });
+                }
+                Kept::Append { .. } => {}
+                Kept::Mark { mark, value } => {
+                    if self.marks.get(mark).is_some_and(|newest| *newest == (number, at, *value)) {
+                        writes.push(Write::Mark { mark: *mark, value: file.read(at, *value)? });
+                    }
+                }
+                Kept::Truncate { from } => writes.push(Write::Truncate { from: *from }),
+                Kept::Remove { indexes } => writes.push(Write::Remove { indexes: indexes.clone() }),
+            }
+        }
+        database.take(number, &writes)?;
+        self.forget_oldest();
+        Ok(true)
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.batches.pop_front() else { return };
+        self.bytes -= oldest.bytes;
+        for write in oldest.kept {
+            if let Kept::Append { index, .. } = write
+                && index == self.first
+                && self.records.pop_front().is_some()
+            {
+                self.first += 1;
+            }
+        }
+        self.marks.retain(|_, (number, ..)| *number > oldest.number);
+    }
+
+    /// Has the database take everything.
+    ///
+    /// # Errors
+    /// Final.
+    pub fn take_all(&mut self, file: &TailFile, database: &Database) -> io::Result<()> {
+        while self.take_oldest(file, database)? {}
+        self.low = 0;
+        Ok(())
+    }
+
+    /// See [`LogEngine::read`](super::LogEngine::read).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(
+        &self,
+        indexes: Range<u64>,
+        bytes_max: usize,
+        file: &TailFile,
+        database: &Database,
+    ) -> io::Result<Vec<(u64, Bytes)>> {
+        let start = indexes.start.max(self.low);
+        let (first, next) = self.next().map_or((u64::MAX, u64::MAX), |next| (self.first, next));
+        let mut records = database.read(start..indexes.end.min(first), bytes_max)?;
+        let mut bytes: usize = records.iter().map(|(_, record)| record.len()).sum();
+        for index in start.max(first)..indexes.end.min(next) {
+            if bytes >= bytes_max && !records.is_empty() {
+                break;
+            }
+            let Some((at, place)) = usize::try_from(index - first).ok().and_then(|nth| self.records.get(nth)) else {
+                break;
+            };
+            let record = file.read(*at, *place)?;
+            bytes += record.len();
+            records.push((index, record));
+        }
+        Ok(records)
+    }
+
+    /// See [`LogEngine::bounds`](super::LogEngine::bounds).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bounds(&self, database: &Database) -> io::Result<Option<(u64, u64)>> {
+        let before = database.bounds(self.low..self.next().map_or(u64::MAX, |_| self.first))?;
+        let here = self.next().map(|next| (self.first, next - 1));
+        Ok(match (before, here) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (before, here) => before.or(here),
+        })
+    }
+
+    /// See [`LogEngine::mark`](super::LogEngine::mark).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn mark(&self, mark: Mark, file: &TailFile, database: &Database) -> io::Result<Option<Bytes>> {
+        match self.marks.get(&mark) {
+            Some((_, at, value)) => file.read(*at, *value).map(Some),
+            None => database.mark(mark),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A batch of writes as it stands in the [tail](super::tail): a header, then the writes.
+//!
+//! Frames have consecutive numbers and begin at multiples of a page, so that no write touches a page with something acknowledged in it. All
+//! frames of a segment have the same *salt*, which is drawn anew each time one begins, so that nothing that clients once wrote can be
+//! taken for a frame.
+//!
+//! The idea of numbers and salts is that of the write-ahead log of SQLite.
+
+use std::ops::Range;
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::{Mark, Write};
+
+/// Bytes that a frame has at most. Larger batches than that, which hardly any load has, go into the database at once.
+pub const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Where frames may begin: at multiples of this many bytes.
+pub const PAGE_BYTES: usize = 4096;
+/// What a frame begins with: the format's name, and its version. Version 1 is the same, in a file of one segment.
+const MAGIC: [u8; 3] = *b"RFT";
+const VERSION: u8 = 2;
+/// Name and version, bytes of the writes, number, salt, checksum of all but name and version.
+const HEADER_BYTES: usize = 4 + 4 + 8 + 8 + 4;
+
+/// What a frame is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Of its batch.
+    pub number: u64,
+    /// Of its segment.
+    pub salt: u64,
+}
+
+impl Frame {
+    fn checksum(self, body: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&(body.len() as u64).to_be_bytes());
+        hasher.update(&self.number.to_be_bytes());
+        hasher.update(&self.salt.to_be_bytes());
+        hasher.update(body);
+        hasher.finalize()
+    }
+}
+
+/// Where a record or a mark's value is, in bytes from its frame's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its first byte.
+    pub start: u32,
+    /// How many they are.
+    pub bytes: u32,
+}
+
+impl Place {
+    /// As indexes of a frame's bytes.
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.bytes as usize
+    }
+}
+
+/// A write, whose bytes are in its frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// [`Write::Append`].
+    Append {
+        /// The index.
+        index: u64,
+        /// The record.
+        record: Place,
+    },
+    /// [`Write::Mark`].
+    Mark {
+        /// Which.
+        mark: Mark,
+        /// Its value.
+        value: Place,
+    },
+    /// [`Write::Truncate`].
+    Truncate {
+        /// The first that goes.
+        from: u64,
+    },
+    /// [`Write::Remove`].
+    Remove {
+        /// Which.
+        indexes: Range<u64>,
+    },
+}
+
+/// Writes that will be a frame.
+#[derive(Debug)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    kept: Vec<Kept>,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        // Room for the header.
+        Self { bytes: vec![0; HEADER_BYTES], kept: Vec::new() }
+    }
+}
+
+impl Batch {
+    /// Adds a write.
+    pub fn add(&mut self, write: &Write) {
+        let out = &mut self.bytes;
+        let kept = match write {
+            Write::Append { index, record } => {
+                out.put_u8(1);
+                out.put_u64(*index);
+                Kept::Append { index: *index, record: put_bytes(out, record) }
+            }
+            Write::Mark { mark, value } => {
+                out.put_u8(2);
+                put_bytes(out, mark.name().as_bytes());
+                Kept::Mark { mark: *mark, value: put_bytes(out, value) }
+            }
+            Write::Truncate { from } => {
+                out.put_u8(3);
+                out.put_u64(*from);
+                Kept::Truncate { from: *from }
+            }
+            Write::Remove { indexes } => {
+                out.put_u8(4);
+                out.put_u64(indexes.start);
+                out.put_u64(indexes.end);
+                Kept::Remove { indexes: indexes.clone() }
+            }
+        };
+        self.kept.push(kept);
+    }
+
+    /// Nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// What was added, as it stands in the frame.
+    pub fn into_kept(self) -> Vec<Kept> {
+        self.kept
+    }
+
+    /// What was added.
+    pub fn writes(&self) -> Vec<Write> {
+        let bytes = |place: &Place| Bytes::copy_from_slice(self.bytes.get(place.range()).unwrap_or_default());
+        let write = |kept: &Kept| match kept {
+            Kept::Append { index, record } => Write::Append { index: *index, record: bytes(record) },
+            Kept::Mark { mark, value } => Write::Mark { mark: *mark, value: bytes(value) },
+            Kept::Truncate { from } => Write::Truncate { from: *from },
+            Kept::Remove { indexes } => Write::Remove { indexes: indexes.clone() },
+        };
+        self.kept.iter().map(write).collect()
+    }
+
+    /// With its header, in whole pages; `None` if it is larger than any frame.
+    pub fn sealed(&self, frame: Frame) -> Option<Vec<u8>> {
+        let body = self.bytes.get(HEADER_BYTES..)?;
+        let length = u32::try_from(body.len()).ok().filter(|_| self.bytes.len() <= FRAME_BYTES_MAX)?;
+        let mut bytes = Vec::with_capacity(pages(self.bytes.len()));
+        bytes.put_slice(&MAGIC);
+        bytes.put_u8(VERSION);
+        bytes.put_u32(length);
+        bytes.put_u64(frame.number);
+        bytes.put_u64(frame.salt);
+        bytes.put_u32(frame.checksum(body));
+        bytes.put_slice(body);
+        bytes.resize(pages(bytes.len()), 0);
+        Some(bytes)
+    }
+}
+
+/// Bytes of whole pages.
+pub fn pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(PAGE_BYTES)
+}
+
+/// The version that begins these bytes, if it is one that this version of Ringfence can't read.
+pub fn newer(bytes: &[u8]) -> Option<u8> {
+    bytes.strip_prefix(&MAGIC)?.first().copied().filter(|found| *found > VERSION)
+}
+
+/// The newest version that can be read.
+pub fn newest() -> u8 {
+    VERSION
+}
+
+/// The frame that these bytes begin with, if there is a whole one, and its bytes without the rest of its last page.
+pub fn open(bytes: &[u8]) -> Option<(Frame, &[u8])> {
+    let mut rest = bytes;
+    let known = rest.len() >= HEADER_BYTES && rest.starts_with(&MAGIC) && (1..=VERSION).contains(&rest[MAGIC.len()]);
+    if !known {
+        return None;
+    }
+    rest.advance(MAGIC.len() + 1);
+    let length = rest.get_u32() as usize;
+    let frame = Frame { number: rest.get_u64(), salt: rest.get_u64() };
+    let sum = rest.get_u32();
+    let body = rest.get(..length)?;
+    (frame.checksum(body) == sum).then(|| (frame, &bytes[..HEADER_BYTES + length]))
+}
+
+/// The writes of a frame, of which these are the bytes; `None` if they can't be that.
+pub fn decode(frame: &[u8]) -> Option<Vec<Kept>> {
+    let mut rest = frame.get(HEADER_BYTES..)?;
+    let mut kept = Vec::new();
+    while rest.has_remaining() {
+        kept.push(match rest.get_u8() {
+            1 => Kept::Append { index: rest.try_get_u64().ok()?, record: take_bytes(frame, &mut rest)? },
+            2 => {
+                let name = take_bytes(frame, &mut rest)?;
+                Kept::Mark { mark: mark(frame.get(name.range())?)?, value: take_bytes(frame, &mut rest)? }
+            }
+            3 => Kept::Truncate { from: rest.try_get_u64().ok()? },
+            4 => Kept::Remove { indexes: rest.try_get_u64().ok()?..rest.try_get_u64().ok()? },
+            _ => return None,
+        });
+    }
+    Some(kept)
+}
+
+/// Lengths of more than 4 GiB don't fit, but neither does the batch.
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) -> Place {
+    out.put_u32(bytes.len() as u32);
+    let place = Place { start: out.len() as u32, bytes: bytes.len() as u32 };
+    out.put_slice(bytes);
+    place
+}
+
+fn take_bytes(frame: &[u8], rest: &mut &[u8]) -> Option<Place> {
+    let bytes = rest.try_get_u32().ok()?;
+    let start = u32::try_from(frame.len() - rest.len()).ok()?;
+    if bytes as usize > rest.len() {
+        return None;
+    }
+    rest.advance(bytes as usize);
+    Some(Place { start, bytes })
+}
+
+fn mark(name: &[u8]) -> Option<Mark> {
+    Mark::ALL.into_iter().find(|mark| mark.name().as_bytes() == name)
+}
