@@ -175,10 +175,9 @@ impl Keyspace {
         Draft { revision: self.revision + 1, wall_ms, events: Vec::new(), versions: Vec::new() }
     }
 
-    /// Writes a key, and gives the version replaced.
-    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) -> Option<Stored> {
-        let before = self.live.get(written.key).cloned();
-        let replaced = before.as_ref().map(Stored::facts);
+    /// Writes a key over the version that it has, if it lives.
+    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>, before: Option<&Stored>) {
+        let replaced = before.map(Stored::facts);
         let facts = Facts {
             create_revision: replaced.map_or(draft.revision, |replaced| replaced.create_revision),
             mod_revision: draft.revision,
@@ -189,9 +188,13 @@ impl Keyspace {
             deleted: false,
         };
         let version = Stored::new(written.key, written.value, &facts);
-        self.live.insert(version.clone());
-        self.record(draft, EventKind::Put, version, before.as_ref());
-        before
+        let replaced = self.live.insert(version.clone());
+        debug_assert_eq!(
+            replaced.as_ref().map(Stored::mod_revision),
+            before.map(Stored::mod_revision),
+            "another version"
+        );
+        self.record(draft, EventKind::Put, version, before);
     }
 
     /// Deletes a key, and gives what it was.

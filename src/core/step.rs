@@ -130,9 +130,15 @@ impl<'a> Step<'a> {
     }
 
     /// Writes a key and keeps the bonds to sessions right.
-    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) -> Option<Stored> {
-        let before = self.state.keyspace.put(draft, written);
-        let bound = before.as_ref().and_then(Stored::session);
+    pub fn put(&mut self, draft: &mut Draft, written: &Written<'_>) {
+        let before = self.state.keyspace.get(written.key).cloned();
+        self.put_over(draft, written, before.as_ref());
+    }
+
+    /// The same over the version that the key has, if it lives.
+    pub fn put_over(&mut self, draft: &mut Draft, written: &Written<'_>, before: Option<&Stored>) {
+        self.state.keyspace.put(draft, written, before);
+        let bound = before.and_then(Stored::session);
         if bound != written.session {
             self.unbind(bound, written.key);
             if let Some(session) = written.session.and_then(|id| self.state.sessions.get_mut(id)) {
@@ -140,7 +146,6 @@ impl<'a> Step<'a> {
                 session.keys.insert(Bytes::copy_from_slice(written.key));
             }
         }
-        before
     }
 
     /// Deletes a key and keeps the bonds to sessions right.

@@ -34,7 +34,7 @@ struct Plan<'a> {
 
 #[derive(Debug)]
 enum Planned<'a> {
-    Put { put: &'a Put, key: Bytes },
+    Put { put: &'a Put, key: Bytes, before: Option<Stored> },
     Delete { keys: Vec<Bytes>, prev: bool },
     Range(&'a Range),
 }
@@ -43,9 +43,9 @@ enum Planned<'a> {
 struct Planning<'a> {
     state: &'a State,
     sequential: u64,
-    /// Keys that are put, and intervals that are deleted: a sequential key must not be among them.
-    puts: BTreeSet<Bytes>,
-    deletes: Vec<Interval>,
+    list: &'a [Op],
+    /// Keys that are put, and intervals that are deleted: a sequential key must not be among them. Gathered for the first such key.
+    written: Option<(BTreeSet<&'a Bytes>, Vec<Interval>)>,
     /// How many keys of each session come and go.
     bonds: BTreeMap<SessionId, i64>,
     deleted: usize,
@@ -66,9 +66,9 @@ impl Step<'_> {
         let mut results = Vec::with_capacity(ops.len());
         for op in ops {
             results.push(match op {
-                Planned::Put { put, key } => {
+                Planned::Put { put, key, before } => {
                     let written = Written { key: &key, value: &put.value, session: put.session, claim: false };
-                    let before = self.put(&mut draft, &written);
+                    self.put_over(&mut draft, &written, before.as_ref());
                     let prev = before.filter(|_| put.prev).map(|before| before.view(true));
                     // A copy of its own: the reply may be remembered, and the request's key keeps its whole entry in memory.
                     let key = draft.last_key().unwrap_or(key);
@@ -93,17 +93,19 @@ fn plan<'a>(state: &State, list: &'a [Op]) -> Result<Plan<'a>, Refusal> {
     let mut planning = Planning {
         state,
         sequential: state.sequential,
-        puts: BTreeSet::new(),
-        deletes: list.iter().filter_map(deleted).collect(),
+        list,
+        written: None,
         bonds: BTreeMap::new(),
         deleted: 0,
         prev_bytes: 0,
     };
-    planning.puts.extend(list.iter().filter_map(plainly_put).cloned());
     let mut ops = Vec::with_capacity(list.len());
     for op in list {
         ops.push(match op {
-            Op::Put(put) => Planned::Put { put, key: planning.put(put)? },
+            Op::Put(put) => {
+                let (key, before) = planning.put(put)?;
+                Planned::Put { put, key, before }
+            }
             Op::Delete { span, prev } => {
                 Planned::Delete { keys: planning.delete(&Interval::from(span), *prev)?, prev: *prev }
             }
@@ -131,19 +133,20 @@ fn plainly_put(op: &Op) -> Option<&Bytes> {
 }
 
 impl Planning<'_> {
-    /// Gives the key that will be written.
-    fn put(&mut self, put: &Put) -> Result<Bytes, Refusal> {
+    /// Gives the key that will be written, and the version that will be replaced.
+    fn put(&mut self, put: &Put) -> Result<(Bytes, Option<Stored>), Refusal> {
         if let Some(session) = put.session {
             self.state.sessions.alive(session, self.state.clock_ms)?;
         }
         let key = if put.sequential { self.next_sequential(&put.key)? } else { put.key.clone() };
-        if let Some(before) = self.state.keyspace.get(&key) {
+        let before = self.state.keyspace.get(&key).cloned();
+        if let Some(before) = &before {
             refuse_claim(before)?;
             self.count_bond(before.session(), -1);
             self.prev_bytes += if put.prev { before.size() as u64 } else { 0 };
         }
         self.count_bond(put.session, 1);
-        Ok(key)
+        Ok((key, before))
     }
 
     /// The next number, whatever stands at the key: it isn't looked for a free one, since the counter alone makes keys differ.
@@ -154,7 +157,11 @@ impl Planning<'_> {
         key.put_slice(prefix);
         key.put_slice(format!("{:0digits$}", self.sequential, digits = SEQUENTIAL_DIGITS).as_bytes());
         let key = key.freeze();
-        if self.puts.contains(&key) || self.deletes.iter().any(|interval| interval.contains(&key)) {
+        let list = self.list;
+        let (puts, deletes) = self.written.get_or_insert_with(|| {
+            (list.iter().filter_map(plainly_put).collect(), list.iter().filter_map(deleted).collect())
+        });
+        if puts.contains(&key) || deletes.iter().any(|interval| interval.contains(&key)) {
             return Err(duplicate(&key));
         }
         Ok(key)

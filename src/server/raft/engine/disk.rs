@@ -99,22 +99,29 @@ impl DiskEngine {
             return Ok(());
         }
         let number = front.number + 1;
-        let batch = std::mem::take(&mut front.batch);
-        let mut placed = front.tail.append(number, &batch)?;
+        let mut placed = front.tail.append(number, &mut front.batch)?;
         if placed == Placed::NoRoom {
             self.make_room(&mut front.tail)?;
-            placed = front.tail.append(number, &batch)?;
+            placed = front.tail.append(number, &mut front.batch)?;
         }
-        match placed {
-            Placed::At(at, bytes) => self.follow(Written { number, at, bytes, kept: batch.into_kept() })?,
-            Placed::NoRoom | Placed::TooLarge => {
-                front.tail.end_segment();
-                self.behind.lock().take_all(&self.file, &self.database)?;
-                self.database.take(number, &batch.writes())?;
-                self.database.make_durable()?;
-            }
+        if !matches!(placed, Placed::At(..)) {
+            front.tail.end_segment();
+            self.behind.lock().take_all(&self.file, &self.database)?;
+            self.database.take(number, &front.batch.writes())?;
+            self.database.make_durable()?;
+        }
+        let kept = front.batch.take_kept();
+        if let Placed::At(at, bytes) = placed {
+            self.follow(Written { number, at, bytes, kept })?;
         }
         front.number = number;
+        Ok(())
+    }
+
+    /// Has the witness know of what is durable.
+    fn note(&self) -> io::Result<()> {
+        let mut front = self.front.lock();
+        let number = front.number;
         front.witness.note(number)
     }
 
@@ -123,7 +130,7 @@ impl DiskEngine {
         while !tail.begin_segment(self.database.durable()) {
             let Some(oldest) = tail.oldest() else { return Ok(()) };
             if self.database.number() < oldest {
-                if tail.grow()? {
+                if tail.grow(true)? {
                     continue;
                 }
                 let mut behind = self.behind.lock();
@@ -138,12 +145,12 @@ impl DiskEngine {
     fn prepare(&self) -> io::Result<()> {
         let mut front = self.front.lock();
         let tail = &mut front.tail;
-        if !tail.is_filling() || tail.is_ready(self.database.durable()) {
+        if tail.is_ready(self.database.durable()) {
             return Ok(());
         }
         match tail.oldest() {
             Some(oldest) if oldest <= self.database.number() => self.database.make_durable(),
-            _ => tail.grow().map(drop),
+            _ => tail.grow(false).map(drop),
         }
     }
 
@@ -172,7 +179,7 @@ impl LogEngine for DiskEngine {
             self.noting_failure(behind.take_oldest(&self.file, &self.database))?;
         }
         drop(behind);
-        self.noting_failure(self.prepare())
+        self.noting_failure(self.note().and_then(|()| self.prepare()))
     }
 
     fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {

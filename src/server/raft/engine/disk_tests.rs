@@ -224,6 +224,7 @@ fn damage_of_what_was_durable_is_no_torn_end() {
     for index in 1..=9 {
         let record = Bytes::from(format!("a record that is easily found: {index}"));
         sync(&engine, &[Write::Append { index, record }]);
+        engine.settle().unwrap();
     }
     let rotten = crashed(directory.path());
     drop(engine);
@@ -252,6 +253,7 @@ fn a_tail_that_is_lost_is_missed_and_one_of_another_time_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open(directory.path()).unwrap();
     sync(&engine, &[append(1, 10)]);
+    engine.settle().unwrap();
     let (early, lost) = (crashed(directory.path()), crashed(directory.path()));
     fs::remove_file(lost.path().join("log.tail")).unwrap();
     assert_eq!(open(lost.path()).err().unwrap().kind(), io::ErrorKind::InvalidData);
@@ -259,6 +261,7 @@ fn a_tail_that_is_lost_is_missed_and_one_of_another_time_is_refused() {
     let engine = open(directory.path()).unwrap();
     sync(&engine, &[append(2, 10)]);
     sync(&engine, &[append(3, 10)]);
+    engine.settle().unwrap();
     let late = crashed(directory.path());
     for file in ["log.tail", "log.synced"] {
         fs::copy(late.path().join(file), early.path().join(file)).unwrap();

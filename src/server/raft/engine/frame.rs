@@ -87,17 +87,22 @@ pub enum Kept {
     },
 }
 
+/// Bytes of a batch whose memory is used again for the next one.
+const REUSED_BYTES_MAX: usize = 256 << 10;
+
 /// Writes that will be a frame.
 #[derive(Debug)]
 pub struct Batch {
+    /// With room for the header. Once it is sealed the rest of the last page follows.
     bytes: Vec<u8>,
+    /// Where the writes end.
+    end: usize,
     kept: Vec<Kept>,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        // Room for the header.
-        Self { bytes: vec![0; HEADER_BYTES], kept: Vec::new() }
+        Self { bytes: vec![0; HEADER_BYTES], end: HEADER_BYTES, kept: Vec::new() }
     }
 }
 
@@ -105,6 +110,7 @@ impl Batch {
     /// Adds a write.
     pub fn add(&mut self, write: &Write) {
         let out = &mut self.bytes;
+        out.truncate(self.end);
         let kept = match write {
             Write::Append { index, record } => {
                 out.put_u8(1);
@@ -128,6 +134,7 @@ impl Batch {
                 Kept::Remove { indexes: indexes.clone() }
             }
         };
+        self.end = out.len();
         self.kept.push(kept);
     }
 
@@ -136,9 +143,12 @@ impl Batch {
         self.kept.is_empty()
     }
 
-    /// What was added, as it stands in the frame.
-    pub fn into_kept(self) -> Vec<Kept> {
-        self.kept
+    /// Gives what was added, as it stands in the frame, and is empty then.
+    pub fn take_kept(&mut self) -> Vec<Kept> {
+        self.end = HEADER_BYTES;
+        self.bytes.truncate(self.end);
+        self.bytes.shrink_to(REUSED_BYTES_MAX);
+        std::mem::take(&mut self.kept)
     }
 
     /// What was added.
@@ -153,20 +163,20 @@ impl Batch {
         self.kept.iter().map(write).collect()
     }
 
-    /// With its header, in whole pages; `None` if it is larger than any frame.
-    pub fn sealed(&self, frame: Frame) -> Option<Vec<u8>> {
-        let body = self.bytes.get(HEADER_BYTES..)?;
-        let length = u32::try_from(body.len()).ok().filter(|_| self.bytes.len() <= FRAME_BYTES_MAX)?;
-        let mut bytes = Vec::with_capacity(pages(self.bytes.len()));
-        bytes.put_slice(&MAGIC);
-        bytes.put_u8(VERSION);
-        bytes.put_u32(length);
-        bytes.put_u64(frame.number);
-        bytes.put_u64(frame.salt);
-        bytes.put_u32(frame.checksum(body));
-        bytes.put_slice(body);
-        bytes.resize(pages(bytes.len()), 0);
-        Some(bytes)
+    /// The frame, in whole pages; `None` if it would be larger than any.
+    pub fn sealed(&mut self, frame: Frame) -> Option<&[u8]> {
+        let body = self.bytes.get(HEADER_BYTES..self.end)?;
+        let length = u32::try_from(body.len()).ok().filter(|_| self.end <= FRAME_BYTES_MAX)?;
+        let checksum = frame.checksum(body);
+        let mut header = self.bytes.get_mut(..HEADER_BYTES)?;
+        header.put_slice(&MAGIC);
+        header.put_u8(VERSION);
+        header.put_u32(length);
+        header.put_u64(frame.number);
+        header.put_u64(frame.salt);
+        header.put_u32(checksum);
+        self.bytes.resize(pages(self.end), 0);
+        Some(&self.bytes)
     }
 }
 

@@ -4,7 +4,8 @@
 //! the oldest, once the database has durably all that its frames hold; else the file grows, up to its limit. What lies behind the last frame of a
 //! segment is older: its numbers don't follow, nor does its salt. Which segment comes after which is told by the numbers alone.
 //!
-//! A segment is written with zeroes before it is used, since a sync that has a new length to write costs twice.
+//! A segment is written with zeroes before it is used, a piece at a time while the one before fills: the sync of a frame takes longer behind a piece, for
+//! the bytes and for the new length, but seldom, and not for long.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +21,6 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use rand::RngExt;
 
 use super::{
     beside,
@@ -31,8 +31,8 @@ use crate::raft::{failure::is_full, snapshots::files::sync_parent};
 
 /// Bytes of a segment, which is as long as the largest frame.
 pub const SEGMENT_BYTES: usize = FRAME_BYTES_MAX;
-/// Bytes of zeroes that are written at once.
-const ZEROES_BYTES: usize = 1 << 20;
+/// Bytes of zeroes that are written at once while frames are.
+const ZEROES_BYTES: usize = 256 << 10;
 
 /// The open file, which any thread may read.
 pub struct TailFile {
@@ -114,8 +114,6 @@ pub struct Tail {
 struct Current {
     segment: u64,
     place: usize,
-    /// From this place on the next segment should be ready. Members whose segments are full at the same time needn't all do that at once.
-    filling: usize,
     salt: u64,
     /// Number of its last frame; 0 if it has none.
     last: u64,
@@ -140,8 +138,8 @@ impl Tail {
         let length = file.metadata()?.len();
         let file = Arc::new(TailFile { file, path, length: AtomicU64::new(length) });
         let mut tail = Self { file, segments_max, current: None, used: VecDeque::new(), free: Vec::new() };
+        tail.zero(SEGMENT_BYTES as u64, SEGMENT_BYTES)?;
         // What is found there needn't be durable, and counts as that from now on.
-        tail.zero(SEGMENT_BYTES as u64)?;
         tail.file.file.sync_all()?;
         sync_parent(&tail.file.path)?;
         let found = tail.look(number)?;
@@ -215,13 +213,13 @@ impl Tail {
     ///
     /// # Errors
     /// If the disk can't. What is durable then isn't known.
-    pub fn append(&mut self, number: u64, batch: &Batch) -> io::Result<Placed> {
+    pub fn append(&mut self, number: u64, batch: &mut Batch) -> io::Result<Placed> {
         let salt = self.current.as_ref().map_or(0, |current| current.salt);
         let Some(bytes) = batch.sealed(Frame { number, salt }) else { return Ok(Placed::TooLarge) };
         let room = self.current.as_mut().filter(|current| current.place + bytes.len() <= SEGMENT_BYTES);
         let Some(current) = room else { return Ok(Placed::NoRoom) };
         let at = begin_of(current.segment) + current.place as u64;
-        self.file.file.write_all_at(&bytes, at)?;
+        self.file.file.write_all_at(bytes, at)?;
         if kept(Rule::TailSynced) {
             // What it says is never a mere lack of room: the kernel may have forgotten what it couldn't write.
             self.file.file.sync_data().map_err(|error| io::Error::other(format!("a sync failed: {error}")))?;
@@ -237,8 +235,7 @@ impl Tail {
         self.reclaim(durable);
         let Some(segment) = self.free.pop() else { return false };
         self.file.leave_the_cache(segment);
-        let filling = rand::rng().random_range(SEGMENT_BYTES / 4..SEGMENT_BYTES * 3 / 4);
-        self.current = Some(Current { segment, place: 0, filling, salt: rand::random(), last: 0 });
+        self.current = Some(Current { segment, place: 0, salt: rand::random(), last: 0 });
         true
     }
 
@@ -265,41 +262,36 @@ impl Tail {
         self.used.front().map(|oldest| oldest.last)
     }
 
-    /// The current segment is so full that the next one should be got ready.
-    pub fn is_filling(&self) -> bool {
-        self.current.as_ref().is_some_and(|current| current.place >= current.filling)
-    }
-
-    /// Lets the file grow by a segment. False if it may not, or there is no room.
+    /// Lets the file grow by a segment, or by as much of it as the current one is full. False if it may not, or there is no room.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn grow(&mut self) -> io::Result<bool> {
+    pub fn grow(&mut self, whole: bool) -> io::Result<bool> {
         let segments = self.segments();
         if segments >= self.segments_max {
             return Ok(false);
         }
-        match self.zero(begin_of(segments + 1)) {
+        let filled = self.current.as_ref().map_or(0, |current| current.place);
+        let part = if whole { SEGMENT_BYTES } else { filled.next_multiple_of(ZEROES_BYTES) };
+        match self.zero(begin_of(segments) + part as u64, ZEROES_BYTES) {
             Err(error) if is_full(&error) => {
                 // It stays as large as it is.
                 self.segments_max = segments;
                 self.file.file.set_len(begin_of(segments))?;
                 self.file.length.store(begin_of(segments), Ordering::Release);
-                Ok(false)
+                return Ok(false);
             }
-            zeroed => {
-                zeroed?;
-                self.free.push(segments);
-                Ok(true)
-            }
+            zeroed => zeroed?,
         }
+        self.free.extend((self.segments() > segments).then_some(segments));
+        Ok(true)
     }
 
-    /// Writes zeroes behind the end, up to there.
-    fn zero(&self, upto: u64) -> io::Result<()> {
+    /// Writes zeroes behind the end, up to there, so many at once.
+    fn zero(&self, upto: u64, bytes_max: usize) -> io::Result<()> {
         let mut length = self.file.bytes();
         while length < upto {
-            let bytes = usize::try_from(upto - length).unwrap_or(ZEROES_BYTES).min(ZEROES_BYTES);
+            let bytes = usize::try_from(upto - length).unwrap_or(bytes_max).min(bytes_max);
             self.file.file.write_all_at(&vec![0; bytes], length)?;
             length += bytes as u64;
             self.file.length.store(length, Ordering::Release);

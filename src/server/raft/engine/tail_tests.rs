@@ -50,12 +50,12 @@ fn every_kind_of_write_comes_back() {
     ];
     let directory = tempfile::tempdir().unwrap();
     let mut tail = tail(directory.path(), 1);
-    let placed = tail.append(8, &batch(&writes)).unwrap();
+    let placed = tail.append(8, &mut batch(&writes)).unwrap();
     let (_, found) = open(directory.path(), 1, 7);
     assert_eq!(found.len(), 1);
     let found = &found[0];
     assert_eq!((found.number, Placed::At(found.at, found.bytes)), (8, placed));
-    let kept = batch(&writes).into_kept();
+    let kept = batch(&writes).take_kept();
     assert_eq!(found.kept, kept);
     let super::Kept::Append { record, .. } = &kept[0] else { panic!("{kept:?}") };
     assert_eq!(tail.file().read(found.at, *record).unwrap(), "record");
@@ -70,12 +70,12 @@ fn what_lies_behind_the_last_frame_is_never_taken_for_one() {
     let mut tail = tail(directory.path(), 1);
     // The second frame of the first time would follow the first one of the second time, if numbers were all.
     for number in [1, 2, 3] {
-        assert!(is_placed(tail.append(number, &batch(&[mark(10)])).unwrap()));
+        assert!(is_placed(tail.append(number, &mut batch(&[mark(10)])).unwrap()));
     }
     assert!(tail.begin_segment(3));
-    assert!(is_placed(tail.append(1, &batch(&[mark(20)])).unwrap()));
+    assert!(is_placed(tail.append(1, &mut batch(&[mark(20)])).unwrap()));
     assert_eq!(numbers(directory.path(), 0), [1]);
-    assert!(is_placed(tail.append(2, &batch(&[mark(20)])).unwrap()));
+    assert!(is_placed(tail.append(2, &mut batch(&[mark(20)])).unwrap()));
     assert_eq!(numbers(directory.path(), 0), [1, 2]);
 }
 
@@ -83,14 +83,14 @@ fn what_lies_behind_the_last_frame_is_never_taken_for_one() {
 fn a_segment_is_used_again_when_all_that_it_holds_is_in_the_database() {
     let directory = tempfile::tempdir().unwrap();
     let mut tail = tail(directory.path(), 3);
-    assert_eq!(tail.append(1, &batch(&[mark(SEGMENT_BYTES)])).unwrap(), Placed::TooLarge);
-    let half = batch(&[mark(SEGMENT_BYTES / 2)]);
+    assert_eq!(tail.append(1, &mut batch(&[mark(SEGMENT_BYTES)])).unwrap(), Placed::TooLarge);
+    let mut half = batch(&[mark(SEGMENT_BYTES / 2)]);
     let mut begins = Vec::new();
     for number in 1..=3 {
-        assert_eq!(tail.append(number, &half).unwrap(), Placed::At(begin_of(number - 1), SEGMENT_BYTES / 2 + 4096));
-        assert_eq!(tail.append(number + 1, &half).unwrap(), Placed::NoRoom);
+        assert_eq!(tail.append(number, &mut half).unwrap(), Placed::At(begin_of(number - 1), SEGMENT_BYTES / 2 + 4096));
+        assert_eq!(tail.append(number + 1, &mut half).unwrap(), Placed::NoRoom);
         begins.push(tail.begin_segment(0));
-        assert_eq!(tail.grow().unwrap(), number < 3);
+        assert_eq!(tail.grow(true).unwrap(), number < 3);
         begins.push(tail.begin_segment(0));
     }
     assert_eq!(begins, [false, true, false, true, false, false]);
@@ -98,13 +98,13 @@ fn a_segment_is_used_again_when_all_that_it_holds_is_in_the_database() {
     assert_eq!(numbers(directory.path(), 1), [2, 3]);
     assert!(tail.is_ready(1));
     assert!(tail.begin_segment(1));
-    assert_eq!(tail.append(4, &half).unwrap(), Placed::At(0, SEGMENT_BYTES / 2 + 4096));
+    assert_eq!(tail.append(4, &mut half).unwrap(), Placed::At(0, SEGMENT_BYTES / 2 + 4096));
     assert_eq!(numbers(directory.path(), 1), [2, 3, 4]);
     // Opened anew, it goes on where there is room.
     let (mut tail, found) = open(directory.path(), 3, 2);
     assert_eq!(found.len(), 2);
     assert!(tail.begin_segment(2));
-    assert_eq!(tail.append(5, &half).unwrap(), Placed::At(begin_of(1), SEGMENT_BYTES / 2 + 4096));
+    assert_eq!(tail.append(5, &mut half).unwrap(), Placed::At(begin_of(1), SEGMENT_BYTES / 2 + 4096));
     assert_eq!(numbers(directory.path(), 2), [3, 4, 5]);
 }
 
@@ -113,14 +113,14 @@ fn a_next_segment_is_ready_when_the_current_one_is_full() {
     let directory = tempfile::tempdir().unwrap();
     let mut tail = tail(directory.path(), 2);
     let mut number = 0;
-    let small = batch(&[mark(30_000)]);
+    let mut small = batch(&[mark(30_000)]);
     loop {
-        match tail.append(number + 1, &small).unwrap() {
+        match tail.append(number + 1, &mut small).unwrap() {
             Placed::At(..) => number += 1,
             placed => break assert_eq!(placed, Placed::NoRoom),
         }
-        if tail.is_filling() && !tail.is_ready(0) {
-            assert!(tail.grow().unwrap());
+        if !tail.is_ready(0) {
+            assert!(tail.grow(false).unwrap());
         }
     }
     assert!(tail.begin_segment(0), "after {number} batches");
@@ -132,10 +132,10 @@ fn a_segment_that_lacks_what_others_follow_is_damaged() {
     let directory = tempfile::tempdir().unwrap();
     let mut tail = tail(directory.path(), 2);
     for number in 1..=3 {
-        assert!(is_placed(tail.append(number, &batch(&[mark(100)])).unwrap()));
+        assert!(is_placed(tail.append(number, &mut batch(&[mark(100)])).unwrap()));
     }
-    assert!(tail.grow().unwrap() && tail.begin_segment(0));
-    assert!(is_placed(tail.append(4, &batch(&[mark(100)])).unwrap()));
+    assert!(tail.grow(true).unwrap() && tail.begin_segment(0));
+    assert!(is_placed(tail.append(4, &mut batch(&[mark(100)])).unwrap()));
     assert_eq!(numbers(directory.path(), 0), [1, 2, 3, 4]);
     tail.file.file.write_all_at(b"rot", 2 * 4096 + 50).unwrap();
     let error = Tail::open(&directory.path().join("log"), 2, 0).err().unwrap();
@@ -156,8 +156,8 @@ fn no_bytes_bring_it_down() {
     let directory = tempfile::tempdir().unwrap();
     for _ in 0..100 {
         let mut tail = tail(directory.path(), 1);
-        let written = batch(&[mark(40), Write::Truncate { from: 3 }]);
-        assert!(is_placed(tail.append(1, &written).unwrap()));
+        let mut written = batch(&[mark(40), Write::Truncate { from: 3 }]);
+        assert!(is_placed(tail.append(1, &mut written).unwrap()));
         let mut bytes = vec![0; rng.random_range(1..200)];
         rng.fill_bytes(&mut bytes);
         // Any bytes where the checksum would be right, and in the file behind the version.

@@ -23,6 +23,8 @@ const BYTES: usize = 12;
 pub struct Witness {
     file: File,
     path: PathBuf,
+    /// What was noted since it was opened.
+    noted: u64,
 }
 
 impl Witness {
@@ -33,7 +35,7 @@ impl Witness {
     pub fn open(database: &Path) -> io::Result<Self> {
         let path = beside(database, ".synced");
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path)?;
-        Ok(Self { file, path })
+        Ok(Self { file, path, noted: 0 })
     }
 
     /// Holds the log's number against this one. `place`: where the log's last batch stands.
@@ -55,16 +57,21 @@ impl Witness {
         }
     }
 
-    /// Notes that this batch is durable.
+    /// Notes that this batch is durable, unless that was noted.
     ///
     /// # Errors
     /// If the file can't be written.
-    pub fn note(&self, number: u64) -> io::Result<()> {
+    pub fn note(&mut self, number: u64) -> io::Result<()> {
+        if number == self.noted {
+            return Ok(());
+        }
         let mut bytes = [0; BYTES];
         let (head, tail) = bytes.split_at_mut(8);
         head.copy_from_slice(&number.to_be_bytes());
         tail.copy_from_slice(&crc32fast::hash(head).to_be_bytes());
-        self.file.write_all_at(&bytes, 0)
+        self.file.write_all_at(&bytes, 0)?;
+        self.noted = number;
+        Ok(())
     }
 
     /// The number; `None` if there is none, or a power cut left half of it.
