@@ -31,6 +31,7 @@
 pub mod account;
 pub mod api;
 pub mod config;
+mod crowd;
 #[cfg(not(madsim))]
 pub mod http;
 #[cfg(not(madsim))]

@@ -2,7 +2,8 @@
 //!
 //! A linearizable read needs an index that covers everything acknowledged before the read came: the leader gives it after
 //! a quorum has confirmed that it still leads, and the read goes on once this node has applied so much. Reads that come
-//! while rounds are under way share the next one, so that many readers cost no more than a few rounds.
+//! while rounds are under way share the next one, so that many readers cost no more than a few rounds; where most of those who were answered
+//! ask again at once, the next one waits for them ([`crate::crowd`]).
 
 mod long;
 
@@ -11,11 +12,12 @@ use std::{sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use ringfence_core::Revision;
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     time::{Instant, sleep, timeout},
 };
 
 use crate::{
+    crowd::Crowd,
     limits::RETRY_AFTER_MS,
     proposer::{Consensus, Link, Proposer},
     raft::ReadIndexError,
@@ -29,6 +31,8 @@ pub use self::long::{Held, LongReads};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Rounds on the way at the same time: with one alone a read would wait for two of them.
 const ROUNDS_MAX: usize = 4;
+/// How long a round waits for those who were just answered. They come from one connection each, on a machine that may be busy with them.
+const CROWD_PATIENCE: Duration = Duration::from_millis(3);
 /// How long is waited after a failure before asking again, unless the leader changes sooner.
 const BACK_OFF: Duration = Duration::from_millis(25);
 /// Reads that may wait for a round on this member: as many as [writes](crate::proposer), for the same reason.
@@ -70,6 +74,8 @@ struct Inner {
     stopping: Stopping,
     link: Link,
     rounds: Mutex<Rounds>,
+    /// As many take part in the next round as it waits for.
+    assembled: Notify,
     long: LongReads,
 }
 
@@ -78,14 +84,28 @@ struct Rounds {
     /// Who takes part in the next round.
     waiting: Vec<oneshot::Sender<Result<u64, ReadError>>>,
     running: usize,
+    /// Who takes part in those that run.
+    in_rounds: usize,
+    crowd: Crowd,
+    /// So many must take part in the next round, which waits for them.
+    wanted: Option<usize>,
+}
+
+impl Rounds {
+    /// Whether another one begins beside those that run. Not while one is to carry all who were answered.
+    fn may_begin(&self) -> bool {
+        let max = if self.crowd.wanted(Instant::now()).is_some() { 1 } else { ROUNDS_MAX };
+        self.running < max
+    }
 }
 
 impl Reader {
     /// A reader over the same node as this proposer.
     pub fn new(replica: Arc<Replica>, proposer: &Proposer, stopping: Stopping) -> Self {
         let link = proposer.link();
-        let (rounds, long) = (Mutex::default(), LongReads::default());
-        Self { inner: Arc::new(Inner { replica, stopping, link, rounds, long }) }
+        let rounds = Mutex::new(Rounds { crowd: Crowd::with(CROWD_PATIENCE), ..Rounds::default() });
+        let (assembled, long) = (Notify::new(), LongReads::default());
+        Self { inner: Arc::new(Inner { replica, stopping, link, rounds, assembled, long }) }
     }
 
     /// Waits until the state of this node holds everything that was acknowledged, on whatever member, before this call. At most
@@ -161,7 +181,10 @@ impl Reader {
         let start = {
             let mut rounds = self.inner.rounds.lock();
             rounds.waiting.push(answer);
-            let start = rounds.running < ROUNDS_MAX;
+            if rounds.wanted.is_some_and(|wanted| rounds.waiting.len() >= wanted) {
+                self.inner.assembled.notify_one();
+            }
+            let start = rounds.may_begin();
             rounds.running += usize::from(start);
             start
         };
@@ -182,25 +205,70 @@ async fn held_up(link: &Link) {
 /// Rounds, one after the other, as long as somebody waits.
 async fn run(inner: Arc<Inner>) {
     loop {
-        let mut waiting = {
-            let mut rounds = inner.rounds.lock();
-            if rounds.waiting.is_empty() {
-                rounds.running -= 1;
-                return;
-            }
-            std::mem::take(&mut rounds.waiting)
-        };
+        inner.assemble().await;
+        let Some(mut waiting) = inner.rounds.lock().next() else { return };
+        let many = waiting.len();
         waiting.retain(|answer| !answer.is_closed());
-        if waiting.is_empty() {
-            continue;
-        }
-        let index = tokio::select! {
-            biased;
-            index = round(&inner) => index,
-            () = inner.stopping.wait() => Err(ReadError::Stopping),
+        let index = match waiting.is_empty() {
+            true => Err(ReadError::Stopping),
+            false => tokio::select! {
+                biased;
+                index = round(&inner) => index,
+                () = inner.stopping.wait() => Err(ReadError::Stopping),
+            },
         };
+        inner.rounds.lock().ended(many, waiting.len());
         for answer in waiting {
             let _ = answer.send(index.clone());
+        }
+    }
+}
+
+impl Rounds {
+    /// Who takes part in the next round; `None` if nobody does, or another one will carry them.
+    fn next(&mut self) -> Option<Vec<oneshot::Sender<Result<u64, ReadError>>>> {
+        let others_do = self.running > 1 && self.wanted.is_some();
+        if self.waiting.is_empty() || others_do {
+            self.running -= 1;
+            return None;
+        }
+        self.in_rounds += self.waiting.len();
+        Some(std::mem::take(&mut self.waiting))
+    }
+
+    /// A round has ended in which so many took part, of whom so many are answered now.
+    fn ended(&mut self, many: usize, answered: usize) {
+        self.in_rounds -= many;
+        match self.wanted {
+            // They were in a round of their own.
+            Some(_) => self.crowd.held_up(Instant::now()),
+            None => self.crowd.answered(answered, self.waiting.len() + self.in_rounds, Instant::now()),
+        }
+    }
+}
+
+impl Inner {
+    /// Waits for those who were answered just now to ask again, where that pays: see [`Crowd`]. One round at a time does.
+    async fn assemble(&self) {
+        let mut first = true;
+        loop {
+            let left = {
+                let (mut rounds, now) = (self.rounds.lock(), Instant::now());
+                let Some((wanted, until)) =
+                    rounds.crowd.wanted(now).filter(|(wanted, _)| rounds.waiting.len() < *wanted)
+                else {
+                    rounds.wanted = rounds.wanted.filter(|_| first);
+                    return;
+                };
+                if first && rounds.wanted.is_some() {
+                    return;
+                }
+                rounds.wanted = Some(wanted);
+                until - now
+            };
+            first = false;
+            // Time that is over is nothing to be told of, and rounds that ended meanwhile may have given more.
+            let _ = timeout(left, self.assembled.notified()).await;
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A *runner* of each lane does it, and a few more while there is more than one entry can hold. It takes what waits there, all of it that fits,
 //! sends it and waits for the outcome; a runner that finds nothing ends. So a lone write leaves at once, and the writes that come while it is on
-//! the way leave together; where many write again as soon as they are answered, most of them are waited for ([`super::crowd`]). When who leads
+//! the way leave together; where many write again as soon as they are answered, most of them are waited for ([`crate::crowd`]). When who leads
 //! changes meanwhile, nobody waits any longer for what went the old way but those who sent it.
 
 use std::{pin::pin, sync::Arc, time::Duration};

@@ -9,7 +9,6 @@
 
 mod clock;
 mod consensus;
-mod crowd;
 mod dispatch;
 mod errors;
 #[cfg(test)]

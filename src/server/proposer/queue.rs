@@ -12,7 +12,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{WriteError, crowd::Crowd};
+use super::WriteError;
+use crate::crowd::Crowd;
 
 /// Requests of one entry. Larger ones are hardly cheaper by the request, and whatever else is urgent waits behind those that are on
 /// the way.

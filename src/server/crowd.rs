@@ -1,4 +1,4 @@
-//! Whether an entry waits for those who were just answered.
+//! Whether an entry waits for those who were just answered; or a round of reads, of which the same holds.
 //!
 //! Clients that each write again once they are answered fall into two halves: one is on the way while the other waits, and each entry,
 //! whose cost hardly depends on what is in it, carries half of them. So an entry may wait, for a moment, until most of them are back. That pays only
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long it is waited for them, at most, from when they were answered. Timers are as fine as a millisecond, so it can be twice that.
+/// How long it is waited for them, at most, from when they were answered, unless another patience is given. Timers are as fine as a millisecond, so it
+/// can be one more than that.
 const PATIENCE: Duration = Duration::from_millis(1);
 /// Requests that would gather, at least: one alone has nobody to wait for.
 const CROWD_MIN: usize = 2;
@@ -23,13 +24,16 @@ const MANY: usize = 16;
 /// So many waits one after the other that paid, and it is no accident.
 const PROVEN: u32 = 4;
 
-/// What a lane knows of those who write there.
+/// What a lane knows of those who write there, or a member of those who read there.
 #[derive(Debug)]
 pub struct Crowd {
+    patience: Duration,
     /// What the next entry waits for, and until when.
     wanted: Option<(usize, Instant)>,
     /// Waits that paid, one after the other.
     paid: u32,
+    /// The last wait was tried again at once, for more.
+    again: bool,
     /// Entries before the next try.
     resting: u32,
     /// Entries between the next two tries.
@@ -38,17 +42,28 @@ pub struct Crowd {
 
 impl Default for Crowd {
     fn default() -> Self {
-        Self { wanted: None, paid: 0, resting: 0, rest: REST_MIN }
+        Self::with(PATIENCE)
     }
 }
 
 impl Crowd {
+    /// One that waits for so long at most.
+    pub fn with(patience: Duration) -> Self {
+        Self { patience, wanted: None, paid: 0, again: false, resting: 0, rest: REST_MIN }
+    }
+
     /// Notes that so many requests are answered now, while so many others wait that came meanwhile.
     pub fn answered(&mut self, answered: usize, waiting: usize, now: Instant) {
         let crowd = answered + waiting;
-        let paid = self.wanted.take().is_some_and(|(wanted, _)| paid(wanted, answered, waiting));
-        if crowd < CROWD_MIN {
+        let wanted = self.wanted.take().map(|(wanted, _)| wanted);
+        let paid = wanted.is_some_and(|wanted| paid(wanted, answered, waiting));
+        // All came, and others meanwhile, who may have been on their way when it was counted who there is.
+        let again = !paid && !self.again && wanted.is_some_and(|wanted| answered >= enough(wanted));
+        self.again = again;
+        if !paid {
             self.paid = 0;
+        }
+        if crowd < CROWD_MIN {
             return;
         }
         if paid {
@@ -56,16 +71,21 @@ impl Crowd {
             if self.paid >= PROVEN {
                 self.rest = REST_MIN;
             }
-        } else if self.resting > 0 {
-            self.paid = 0;
+        } else if !again && self.resting > 0 {
             self.resting -= 1;
             return;
-        } else {
-            self.paid = 0;
+        } else if !again {
             self.resting = self.rest;
             self.rest = (self.rest * 2).min(REST_MAX);
         }
-        self.wanted = Some((crowd - crowd / 16, now + PATIENCE));
+        self.wanted = Some((crowd - crowd / 16, now + self.patience));
+    }
+
+    /// Some of those who are waited for were held up until now.
+    pub fn held_up(&mut self, now: Instant) {
+        if let Some((_, until)) = &mut self.wanted {
+            *until = now + self.patience;
+        }
     }
 
     /// How many requests the next entry waits for, and until when, if it waits at all.
@@ -76,8 +96,12 @@ impl Crowd {
 
 /// Whether an entry that waited for so many, with so many that came, was worth it: so many came meanwhile.
 fn paid(wanted: usize, came: usize, meanwhile: usize) -> bool {
-    let enough = if wanted < MANY { wanted } else { wanted - wanted / 4 };
-    came >= enough && meanwhile <= came / 4
+    came >= enough(wanted) && meanwhile <= came / 4
+}
+
+/// How many of those that an entry waited for are most of them.
+fn enough(wanted: usize) -> usize {
+    if wanted < MANY { wanted } else { wanted - wanted / 4 }
 }
 
 #[cfg(test)]
@@ -138,6 +162,23 @@ mod tests {
             carried = 4 + fifth;
         }
         assert!(in_vain < 50, "{in_vain}");
+    }
+
+    #[test]
+    fn who_was_on_the_way_when_it_was_counted_is_waited_for_at_once() {
+        let (mut crowd, now) = (Crowd::default(), Instant::now());
+        // Of 22 who come back at once each time, ten are on their way.
+        crowd.answered(3, 9, now);
+        assert_eq!(crowd.wanted(now).map(|(wanted, _)| wanted), Some(12));
+        crowd.answered(12, 10, now);
+        assert_eq!(crowd.wanted(now).map(|(wanted, _)| wanted), Some(21));
+        crowd.answered(21, 1, now);
+        assert_eq!(crowd.wanted(now).map(|(wanted, _)| wanted), Some(21));
+        // But not a third time.
+        crowd.answered(21, 20, now);
+        assert!(crowd.wanted(now).is_some());
+        crowd.answered(40, 40, now);
+        assert_eq!(crowd.wanted(now), None);
     }
 
     #[test]
