@@ -148,7 +148,8 @@ impl Batch {
         self.end = HEADER_BYTES;
         self.bytes.truncate(self.end);
         self.bytes.shrink_to(REUSED_BYTES_MAX);
-        std::mem::take(&mut self.kept)
+        // Tens of thousands of them may be kept.
+        self.kept.drain(..).collect()
     }
 
     /// What was added.

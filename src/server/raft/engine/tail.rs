@@ -1,4 +1,4 @@
-//! The tail: a file in front of the database, into which each batch goes as a [frame](super::frame) with one write and one `fdatasync`.
+//! The tail: a file in front of the database, into which each batch goes as a [frame] with one write and one `fdatasync`.
 //!
 //! The file is cut into *segments*, and frames follow one another within a segment. When it is full, the next frame begins another: one that is free, or
 //! the oldest, once the database has durably all that its frames hold; else the file grows, up to its limit. What lies behind the last frame of a
