@@ -5,6 +5,8 @@ mod keys;
 mod sessions;
 mod watching;
 
+use std::time::Duration;
+
 use ringfence_bench::{Meter, Plan, Progress, Report, drive, workload};
 
 use crate::args::bench::{BenchArgs, Workload};
@@ -44,7 +46,8 @@ pub async fn run(context: &Context, args: BenchArgs) -> Done {
     };
     let connections = args.connections.unwrap_or(args.clients.min(workload::CONNECTIONS_MAX));
     let clients = (0..connections).map(|_| context.another_client()).collect::<Result<Vec<_>, _>>()?;
-    let plan = Plan { clients: args.clients as usize, lasts: args.duration, warmup: args.warmup, rate: args.rate };
+    let lasts = args.seconds.map_or(args.duration, Duration::from_secs);
+    let plan = Plan { clients: args.clients as usize, lasts, warmup: args.warmup, rate: args.rate };
     let client = |number: usize| clients.get(number % clients.len()).unwrap_or(&context.client).clone();
     let show = |progress: &Progress| tell(context, args.workload, &plan, progress);
     // The first call says in good order what is wrong with the cluster.

@@ -19,6 +19,9 @@ pub struct BenchArgs {
     /// For how long it counts.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive)]
     pub duration: Duration,
+    /// The same in whole seconds.
+    #[arg(long, value_name = "S", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub seconds: Option<u64>,
     /// For how long the same is done before, without counting.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub warmup: Duration,
