@@ -206,18 +206,13 @@ async fn held_up(link: &Link) {
 async fn run(inner: Arc<Inner>) {
     loop {
         inner.assemble().await;
-        let Some(mut waiting) = inner.rounds.lock().next() else { return };
-        let many = waiting.len();
-        waiting.retain(|answer| !answer.is_closed());
-        let index = match waiting.is_empty() {
-            true => Err(ReadError::Stopping),
-            false => tokio::select! {
-                biased;
-                index = round(&inner) => index,
-                () = inner.stopping.wait() => Err(ReadError::Stopping),
-            },
+        let Some(waiting) = inner.rounds.lock().next() else { return };
+        let index = tokio::select! {
+            biased;
+            index = round(&inner) => index,
+            () = inner.stopping.wait() => Err(ReadError::Stopping),
         };
-        inner.rounds.lock().ended(many, waiting.len());
+        inner.rounds.lock().ended(waiting.len());
         for answer in waiting {
             let _ = answer.send(index.clone());
         }
@@ -228,6 +223,7 @@ impl Rounds {
     /// Who takes part in the next round; `None` if nobody does, or another one will carry them.
     fn next(&mut self) -> Option<Vec<oneshot::Sender<Result<u64, ReadError>>>> {
         let others_do = self.running > 1 && self.wanted.is_some();
+        self.waiting.retain(|answer| !answer.is_closed());
         if self.waiting.is_empty() || others_do {
             self.running -= 1;
             return None;
@@ -236,9 +232,9 @@ impl Rounds {
         Some(std::mem::take(&mut self.waiting))
     }
 
-    /// A round has ended in which so many took part, of whom so many are answered now.
-    fn ended(&mut self, many: usize, answered: usize) {
-        self.in_rounds -= many;
+    /// A round has ended in which so many took part, who are answered now.
+    fn ended(&mut self, answered: usize) {
+        self.in_rounds -= answered;
         match self.wanted {
             // They were in a round of their own.
             Some(_) => self.crowd.held_up(Instant::now()),

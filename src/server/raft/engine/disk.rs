@@ -118,13 +118,6 @@ impl DiskEngine {
         Ok(())
     }
 
-    /// Has the witness know of what is durable.
-    fn note(&self) -> io::Result<()> {
-        let mut front = self.front.lock();
-        let number = front.number;
-        front.witness.note(number)
-    }
-
     /// Has the next frame begin a segment.
     fn make_room(&self, tail: &mut Tail) -> io::Result<()> {
         while !tail.begin_segment(self.database.durable()) {
@@ -141,10 +134,11 @@ impl DiskEngine {
         Ok(())
     }
 
-    /// Gets the next segment ready, which nobody waits for yet.
-    fn prepare(&self) -> io::Result<()> {
+    /// Has the witness know of what is durable, and gets the next segment ready, which nobody waits for yet.
+    fn settle_front(&self) -> io::Result<()> {
         let mut front = self.front.lock();
-        let tail = &mut front.tail;
+        let Front { tail, witness, number, .. } = &mut *front;
+        witness.note(*number)?;
         if tail.is_ready(self.database.durable()) {
             return Ok(());
         }
@@ -179,7 +173,7 @@ impl LogEngine for DiskEngine {
             self.noting_failure(behind.take_oldest(&self.file, &self.database))?;
         }
         drop(behind);
-        self.noting_failure(self.note().and_then(|()| self.prepare()))
+        self.noting_failure(self.settle_front())
     }
 
     fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
