@@ -90,14 +90,15 @@ impl Servers {
 
     /// Starts it, if it doesn't run and may. True if it was started.
     ///
-    /// Whether it may is asked in its turn, after the excuse of its former life is taken back: what befalls its disk is either seen by that, or
-    /// excuses the new life.
+    /// Whether it may is asked in its turn, after its former life was judged and that life's excuse taken back: what befalls its disk is either
+    /// seen by that, or excuses the new life.
     pub async fn boot(&self, id: u64, may: impl FnOnce() -> bool) -> bool {
         let Some((node, life)) = self.of(id) else { return false };
         let _turn = life.turn.lock().await;
         if node.condition() != Process::Gone {
             return false;
         }
+        self.judge(id, node, life).await;
         life.excused.store(false, Ordering::SeqCst);
         if !may() {
             return false;
@@ -186,20 +187,25 @@ impl Servers {
         for (id, life) in &self.inner.lives {
             let Some((node, _)) = self.of(*id) else { continue };
             let Ok(_turn) = life.turn.try_lock() else { continue };
-            if !life.up.load(Ordering::Relaxed) || node.condition() != Process::Gone {
-                continue;
-            }
-            life.up.store(false, Ordering::Relaxed);
-            drop(node.ended(GONE_WITHIN).await);
-            self.tell(Condition::Down(Machine::Server(*id)));
-            let code = node.exit_code().map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
-            match life.excused.load(Ordering::SeqCst) {
-                true => self.note(format!("server {id} ended by itself, {code}, as its disk was full or failed")),
-                false => self.broken(
-                    "no end of its own",
-                    format!("server {id} ended by itself, {code}; its log ends:\n{}", node.log_tail(LOG_LINES)),
-                ),
-            }
+            self.judge(*id, node, life).await;
+        }
+    }
+
+    /// If it ended by itself and that wasn't noticed yet, whether it may have. Whoever asks has its turn.
+    async fn judge(&self, id: u64, node: &Node, life: &Life) {
+        if !life.up.load(Ordering::Relaxed) || node.condition() != Process::Gone {
+            return;
+        }
+        drop(node.ended(GONE_WITHIN).await);
+        life.up.store(false, Ordering::Relaxed);
+        self.tell(Condition::Down(Machine::Server(id)));
+        let code = node.exit_code().map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
+        match life.excused.load(Ordering::SeqCst) {
+            true => self.note(format!("server {id} ended by itself, {code}, as its disk was full or failed")),
+            false => self.broken(
+                "no end of its own",
+                format!("server {id} ended by itself, {code}; its log ends:\n{}", node.log_tail(LOG_LINES)),
+            ),
         }
     }
 
@@ -246,5 +252,41 @@ impl Servers {
 
     fn tell(&self, now: Condition) {
         self.inner.recorder.condition(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One server that ends by itself as soon as it starts.
+    fn short_lived() -> Result<(tempfile::TempDir, Servers), Box<dyn std::error::Error>> {
+        let directory = tempfile::tempdir()?;
+        let cluster = Cluster::builder().nodes(1).directory(directory.path()).binary("/bin/false").build()?;
+        Ok((directory, Servers::new(cluster, Recorder::new(|| 0))))
+    }
+
+    async fn gone(servers: &Servers) -> Result<(), Box<dyn std::error::Error>> {
+        let (node, _) = servers.of(1).ok_or("no server")?;
+        Ok(node.ended(GONE_WITHIN).await?)
+    }
+
+    #[tokio::test]
+    async fn an_end_by_itself_is_judged_by_what_befell_that_life() -> Result<(), Box<dyn std::error::Error>> {
+        let (_directory, servers) = short_lived()?;
+        assert!(servers.boot(1, || true).await);
+        servers.excuse(1);
+        gone(&servers).await?;
+        // Nobody has looked yet when another fault of its disk is over, and this one isn't.
+        assert!(!servers.boot(1, || false).await);
+        servers.look().await;
+        assert_eq!((servers.notes().len(), servers.wrong()), (1, Vec::new()));
+
+        // The next life has no excuse of its own, also if nobody looks before one more begins.
+        assert!(servers.boot(1, || true).await);
+        gone(&servers).await?;
+        assert!(servers.boot(1, || true).await);
+        assert_eq!(servers.wrong().iter().map(|wrong| wrong.checker).collect::<Vec<_>>(), ["no end of its own"]);
+        Ok(())
     }
 }
