@@ -15,10 +15,10 @@ use std::{
     time::Duration,
 };
 
-use futures::Stream;
+use futures::{Stream, future::BoxFuture};
 use ringfence_tls::{Accepted, Acceptor};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{Sleep, sleep},
@@ -33,6 +33,17 @@ use crate::{
 /// How long accepting rests after the system refused it. Without a rest the error would come again at once, for ever.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
+/// Whoever names no protocol speaks HTTP.
+fn speaks_http(accepted: &Accepted) -> bool {
+    accepted.get_ref().1.alpn_protocol().is_none_or(|protocol| protocol == ringfence_tls::HTTP)
+}
+
+/// Serves a connection that doesn't speak HTTP, to its end.
+pub type Diverted = Arc<dyn Fn(Connection) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// What HTTP/2 begins with, on either version of HTTP.
+const HTTP_BEGINS: u8 = b'P';
+
 /// The connections of a port.
 pub struct Incoming {
     listener: TcpListener,
@@ -40,7 +51,8 @@ pub struct Incoming {
     most: usize,
     rest: Option<Pin<Box<Sleep>>>,
     tls: Option<Acceptor>,
-    /// Those whose handshake isn't over; `None` comes of one that failed. They end with this value.
+    diverted: Option<Diverted>,
+    /// Those whose handshake isn't over, or that are diverted; `None` comes of one that failed or ended. They end with this value.
     handshakes: JoinSet<Option<Connection>>,
     /// Looks after the certificates, as long as this value lives.
     keeper: JoinSet<()>,
@@ -72,6 +84,7 @@ impl Incoming {
             most,
             rest: None,
             tls: None,
+            diverted: None,
             handshakes: JoinSet::new(),
             keeper: JoinSet::new(),
         })
@@ -82,6 +95,13 @@ impl Incoming {
     pub fn with_tls(mut self, acceptor: Acceptor) -> Self {
         self.keeper.spawn(acceptor.clone().keep());
         self.tls = Some(acceptor);
+        self
+    }
+
+    /// Connections that don't begin as HTTP does are served by this, beside those that come out of the stream, and end with it.
+    #[must_use]
+    pub fn diverting(mut self, diverted: Diverted) -> Self {
+        self.diverted = Some(diverted);
         self
     }
 
@@ -119,13 +139,29 @@ impl Stream for Incoming {
                         tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
                     }
                     let counted = Counted::new(&self.open);
-                    let Some(acceptor) = self.tls.clone() else {
-                        return Poll::Ready(Some(Ok(Connection::new(Wire::Plain(stream), counted))));
-                    };
-                    self.handshakes.spawn(async move {
-                        let accepted = acceptor.accept(stream, peer, HANDSHAKE_TIMEOUT).await?;
-                        Some(Connection::new(Wire::Tls(Box::new(accepted)), counted))
-                    });
+                    match (self.tls.clone(), self.diverted.clone()) {
+                        (None, None) => {
+                            return Poll::Ready(Some(Ok(Connection::new(Wire::Plain(stream), counted))));
+                        }
+                        (None, Some(diverted)) => {
+                            let connection = Connection::new(Wire::Plain(stream), counted);
+                            self.handshakes.spawn(connection.unless_diverted(diverted));
+                        }
+                        (Some(acceptor), diverted) => {
+                            self.handshakes.spawn(async move {
+                                let accepted = acceptor.accept(stream, peer, HANDSHAKE_TIMEOUT).await?;
+                                let speaks_http = speaks_http(&accepted);
+                                let connection = Connection::new(Wire::Tls(Box::new(accepted)), counted);
+                                match diverted {
+                                    Some(diverted) if !speaks_http => {
+                                        diverted(connection).await;
+                                        None
+                                    }
+                                    _ => Some(connection),
+                                }
+                            });
+                        }
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -173,12 +209,33 @@ pub struct Connection {
     wire: Wire,
     /// Until the first byte has come.
     silence: Option<Pin<Box<Sleep>>>,
+    /// The first byte, which somebody looked at.
+    early: Option<u8>,
     _counted: Counted,
 }
 
 impl Connection {
     fn new(wire: Wire, counted: Counted) -> Self {
-        Self { wire, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), _counted: counted }
+        Self { wire, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), early: None, _counted: counted }
+    }
+
+    /// What is below TLS, if there is any.
+    pub fn tcp(&self) -> &TcpStream {
+        match &self.wire {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => stream.get_ref().0,
+        }
+    }
+
+    /// Itself, if it speaks HTTP; has anything else served.
+    async fn unless_diverted(mut self, diverted: Diverted) -> Option<Self> {
+        let first = self.read_u8().await.ok()?;
+        self.early = Some(first);
+        if first == HTTP_BEGINS {
+            return Some(self);
+        }
+        diverted(self).await;
+        None
     }
 }
 
@@ -186,10 +243,7 @@ impl Connected for Connection {
     type ConnectInfo = TcpConnectInfo;
 
     fn connect_info(&self) -> TcpConnectInfo {
-        match &self.wire {
-            Wire::Plain(stream) => stream.connect_info(),
-            Wire::Tls(stream) => stream.get_ref().0.connect_info(),
-        }
+        self.tcp().connect_info()
     }
 }
 
@@ -199,6 +253,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if buffer.remaining() > 0
+            && let Some(early) = self.early.take()
+        {
+            buffer.put_slice(&[early]);
+            return Poll::Ready(Ok(()));
+        }
         let read = on_wire!(self, stream => Pin::new(stream).poll_read(context, buffer));
         if let Some(silence) = &mut self.silence {
             if read.is_ready() {

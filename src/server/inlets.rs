@@ -10,6 +10,8 @@ use ringfence_core::{Command, Entry, Request, State};
 use ringfence_proto::v1;
 use tonic::Status;
 
+#[cfg(not(madsim))]
+pub use crate::raft::inlets::links;
 pub use crate::raft::inlets::{backups, log_records, peer_messages, snapshots};
 use crate::{
     api::convert_request as convert,
@@ -24,6 +26,8 @@ pub type Inlet = (&'static str, fn(&[u8]));
 pub const ALL: &[Inlet] = &[
     ("client_requests", client_requests),
     ("configuration", configuration),
+    #[cfg(not(madsim))]
+    ("links", links),
     ("log_entries", log_entries),
     ("log_records", log_records),
     ("peer_messages", peer_messages),

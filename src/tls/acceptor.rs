@@ -11,6 +11,7 @@ use rustls::{
 use tokio::{net::TcpStream, time::Instant};
 
 use crate::{
+    HTTP,
     error::TlsError,
     group::Group,
     material::{Material, provider},
@@ -30,6 +31,7 @@ const WARNING_PAUSE: Duration = Duration::from_secs(1);
 pub struct Acceptor {
     renewed: Arc<Renewed<ServerConfig>>,
     warned: Arc<Mutex<Option<Instant>>>,
+    also: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for Acceptor {
@@ -44,7 +46,14 @@ impl Acceptor {
     /// # Errors
     /// What is wrong with the files; a group without a certificate of its own.
     pub fn new(group: Group) -> Result<Self, TlsError> {
-        Ok(Self { renewed: Arc::new(Renewed::new(group, config)?), warned: Arc::default() })
+        Ok(Self { renewed: Arc::new(Renewed::new(group, config)?), warned: Arc::default(), also: Vec::new() })
+    }
+
+    /// The same, which also takes those that ask for this protocol (ALPN) instead of [`HTTP`].
+    #[must_use]
+    pub fn also(mut self, protocol: &[u8]) -> Self {
+        self.also.push(protocol.to_vec());
+        self
     }
 
     /// Looks at the files every few seconds, and warns before the certificate's end. Never ends; cancel safe.
@@ -54,7 +63,10 @@ impl Acceptor {
 
     /// Makes the handshake, within `limit`. `None` if it fails, which is logged. Cancel safe: the connection is closed then.
     pub async fn accept(&self, stream: TcpStream, peer: SocketAddr, limit: Duration) -> Option<Accepted> {
-        let config = self.renewed.current().await;
+        let mut config = self.renewed.current().await;
+        if !self.also.is_empty() {
+            Arc::make_mut(&mut config).alpn_protocols.extend(self.also.iter().cloned());
+        }
         let handshake = async {
             if plain::speaks_http(&stream).await? {
                 plain::refuse(stream).await;
@@ -105,7 +117,7 @@ fn config(material: &Material) -> Result<ServerConfig, TlsError> {
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![HTTP.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

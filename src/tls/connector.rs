@@ -16,9 +16,11 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore, client::Resumption, pki_types::ServerName, sign::SingleCertAndKey};
 use tokio::{net::TcpStream, time::Instant};
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower_service::Service;
 
 use crate::{
+    HTTP,
     error::TlsError,
     greeted::Greeted,
     group::Group,
@@ -86,27 +88,35 @@ impl Connector {
         self
     }
 
+    /// Makes a connection to a host and port that asks for this protocol instead of [`HTTP`], where the dialler speaks first: only the
+    /// server's answer says that it accepts this side's certificate. Failures aren't warned of in the log.
+    ///
+    /// # Errors
+    /// See [`ConnectFailure`]; a server that doesn't know the protocol breaks the handshake off. Cancel safe.
+    pub async fn dial(&self, address: &str, protocol: &[u8]) -> Result<TlsStream<TcpStream>, ConnectFailure> {
+        let uri = Uri::try_from(address).map_err(|error| ConnectFailure::Untrusted(format!("{address}: {error}")))?;
+        let host = Host::of(self, &uri)?;
+        let mut config = self.renewed.current().await;
+        Arc::make_mut(&mut config).alpn_protocols = vec![protocol.to_vec()];
+        let stream = host.reach().await?;
+        let shaken = TlsConnector::from(config).connect(host.name.clone(), stream).await;
+        shaken.map_err(|error| self.judge(&error, &host.name.to_str()))
+    }
+
     async fn connect(self, uri: Uri) -> Result<Dialled, ConnectFailure> {
-        let host = uri.host().unwrap_or_default();
-        let port = uri.port_u16().ok_or_else(|| ConnectFailure::Untrusted(format!("{uri} names no port")))?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        let name = self.name.clone().or_else(|| server_name(host));
-        let name = name
-            .ok_or_else(|| ConnectFailure::Untrusted(format!("{host:?} is no host that a certificate could be for")))?;
+        let host = Host::of(&self, &uri)?;
         let config = self.renewed.current().await;
-        let stream = TcpStream::connect((bare, port)).await?;
-        // A request is one small write: it must not wait for more.
-        stream.set_nodelay(true)?;
+        let stream = host.reach().await?;
         let dialled = async {
-            let stream = tokio_rustls::TlsConnector::from(config).connect(name.clone(), stream).await?;
+            let stream = TlsConnector::from(config).connect(host.name.clone(), stream).await?;
             Greeted::by_server(stream).await
         };
         let failure = match dialled.await {
             Ok(greeted) => return Ok(TokioIo::new(greeted)),
-            Err(error) => self.judge(&error, &name.to_str()),
+            Err(error) => self.judge(&error, &host.name.to_str()),
         };
         if let ConnectFailure::Untrusted(why) = &failure {
-            self.tell(&format!("{host}:{port}"), why);
+            self.tell(&format!("{}:{}", host.host, host.port), why);
         }
         Err(failure)
     }
@@ -130,6 +140,32 @@ impl Connector {
             drop(told);
             tracing::warn!(address, why, "no TLS connection could be made");
         }
+    }
+}
+
+/// What is dialled, and the name that its certificate must have.
+struct Host<'a> {
+    host: &'a str,
+    port: u16,
+    name: ServerName<'static>,
+}
+
+impl<'a> Host<'a> {
+    fn of(connector: &Connector, uri: &'a Uri) -> Result<Self, ConnectFailure> {
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().ok_or_else(|| ConnectFailure::Untrusted(format!("{uri} names no port")))?;
+        let name = connector.name.clone().or_else(|| server_name(host));
+        let name = name
+            .ok_or_else(|| ConnectFailure::Untrusted(format!("{host:?} is no host that a certificate could be for")))?;
+        Ok(Self { host, port, name })
+    }
+
+    async fn reach(&self) -> Result<TcpStream, ConnectFailure> {
+        let host = self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(self.host);
+        let stream = TcpStream::connect((host, self.port)).await?;
+        // A request is one small write: it must not wait for more.
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 
@@ -159,7 +195,7 @@ fn config(material: &Material) -> Result<ClientConfig, TlsError> {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![HTTP.to_vec()];
     config.resumption = Resumption::disabled();
     Ok(config)
 }

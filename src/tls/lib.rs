@@ -15,6 +15,9 @@
 //! In which order to read: `group` and `material` for what is read, `renewed`, then [`Acceptor`] and [`Connector`]; `words` for the messages.
 //! Nothing under `--cfg madsim` has this crate: the simulated network has no bytes to encrypt.
 
+/// What both sides speak where nothing else is said (ALPN): HTTP/2.
+pub const HTTP: &[u8] = b"h2";
+
 mod acceptor;
 mod connector;
 mod error;

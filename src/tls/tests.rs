@@ -269,3 +269,28 @@ fn what_is_new_and_good_is_taken_over_and_what_is_bad_is_not() {
     renewed.look();
     assert_eq!(now(), third, "the same certificate, with other CAs");
 }
+
+#[tokio::test]
+async fn another_protocol_is_spoken_where_it_is_known_and_nowhere_else() {
+    let files = files("one");
+    let (with, without) = (Acceptor::new(files.good("server")).unwrap(), Acceptor::new(files.good("server")).unwrap());
+    let (with, without) = (serve(with.also(b"another")).await, serve(without).await);
+    let connector = Connector::new(files.good("client"), None).unwrap();
+    let dial_for = async |port: u16| connector.dial(&format!("127.0.0.1:{port}"), b"another").await;
+
+    let mut stream = dial_for(with).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"another"[..]));
+    let mut heard = [0; 5];
+    stream.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"hello");
+    dial_for(without).await.expect_err("nobody there speaks it");
+    // HTTP goes on as before beside it.
+    dial(&connector, "127.0.0.1", with).await.unwrap();
+
+    let stranger = Connector::new(Group { identity: None, ..files.good("stranger") }, None).unwrap();
+    match stranger.dial(&format!("127.0.0.1:{with}"), b"another").await {
+        // In TLS 1.3 the server's answer says so.
+        Ok(mut stream) => drop(stream.read_exact(&mut heard).await.expect_err("it has no certificate")),
+        Err(error) => drop(error),
+    }
+}

@@ -13,13 +13,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream::BoxStream};
 use openraft::raft::AppendEntriesRequest;
 use openraft_rt::AsyncRuntime;
 use parking_lot::Mutex;
 use ringfence_proto::peer as pb;
 use tokio::sync::oneshot;
-use tonic::{Request, Status, Streaming, transport::Channel};
+use tonic::{Request, Status, transport::Channel};
 
 use super::convert;
 use crate::raft::{log_store::PURGED_UNDER, runtime::Runtime, types::TypeConfig};
@@ -27,12 +27,34 @@ use crate::raft::{log_store::PURGED_UNDER, runtime::Runtime, types::TypeConfig};
 /// How long the news that entries are committed waits for further entries, to go along with them.
 const NEWS_PATIENCE: Duration = Duration::from_millis(1);
 
+/// What carries the stream to a member.
+pub enum Way {
+    /// A connection of its own.
+    #[cfg(not(madsim))]
+    Link(Box<dyn super::link::Wire>),
+    /// A call.
+    Grpc(pb::peer_client::PeerClient<Channel>),
+}
+
+impl Way {
+    async fn carry<S>(self, messages: S) -> Result<BoxStream<'static, Result<pb::AppendResponse, Status>>, Status>
+    where
+        S: Stream<Item = pb::AppendRequest> + Send + Unpin + 'static,
+    {
+        match self {
+            #[cfg(not(madsim))]
+            Self::Link(wire) => Ok(super::link::log::carry(wire, messages).boxed()),
+            Self::Grpc(mut client) => Ok(client.stream_append(Request::new(messages)).await?.into_inner().boxed()),
+        }
+    }
+}
+
 /// Opens the stream and sends what comes. The answers end with the first error.
 ///
 /// # Errors
 /// If the member can't be reached in time.
 pub async fn open<S>(
-    mut client: pb::peer_client::PeerClient<Channel>,
+    way: Way,
     sender: Option<pb::Sender>,
     requests: S,
     reply_timeout: Duration,
@@ -52,9 +74,9 @@ where
     let messages = until(given_up, messages);
     #[cfg(madsim)]
     let messages = in_order("stream", sender.map_or(0, |sender| sender.to), messages);
-    let opening = client.stream_append(Request::new(messages));
+    let opening = way.carry(messages);
     let answers = match Runtime::timeout(reply_timeout, opening).await {
-        Ok(opened) => opened?.into_inner(),
+        Ok(opened) => opened?,
         Err(_) => return Err(Status::deadline_exceeded("the stream doesn't open")),
     };
     let answers = Answers { answers, owed, purged, reply_timeout, _asking: asking };
@@ -120,7 +142,7 @@ where
 /// A transport may keep the requests of a call whose answers nobody reads any more. While openraft waits for what to
 /// send next it holds a lock that the next stream to the same member needs, so that member would never hear of an
 /// entry again (openraft issue 1828).
-fn until<T: Send + 'static>(
+pub fn until<T: Send + 'static>(
     given_up: oneshot::Receiver<()>,
     messages: impl Stream<Item = T> + Send + Unpin + 'static,
 ) -> impl Stream<Item = T> + Send + Unpin + 'static {
@@ -169,7 +191,7 @@ impl Owed {
 }
 
 struct Answers {
-    answers: Streaming<pb::AppendResponse>,
+    answers: BoxStream<'static, Result<pb::AppendResponse, Status>>,
     owed: Owed,
     /// The requests ended since what they needed is purged.
     purged: Arc<AtomicBool>,
@@ -182,19 +204,19 @@ impl Answers {
     async fn next(&mut self) -> Option<Result<pb::AppendResponse, Status>> {
         loop {
             // Half the time: a request that is sent meanwhile is noticed soon enough.
-            match Runtime::timeout(self.reply_timeout / 2, self.answers.message()).await {
-                Ok(Ok(Some(answer))) => {
+            match Runtime::timeout(self.reply_timeout / 2, self.answers.next()).await {
+                Ok(Some(Ok(answer))) => {
                     self.owed.settle();
                     return Some(Ok(answer));
                 }
                 // Not an end in good order: after one, openraft would begin again where it stopped.
-                Ok(Ok(None)) if self.purged.load(Ordering::Acquire) => {
+                Ok(None) if self.purged.load(Ordering::Acquire) => {
                     return Some(Err(Status::unavailable(
                         "entries that the member needs are purged: it gets a snapshot",
                     )));
                 }
-                Ok(Ok(None)) => return None,
-                Ok(Err(status)) => return Some(Err(status)),
+                Ok(None) => return None,
+                Ok(Some(Err(status))) => return Some(Err(status)),
                 Err(_) => {
                     let late = self.owed.oldest().is_some_and(|since| since.elapsed() >= self.reply_timeout);
                     if late {

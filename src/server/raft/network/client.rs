@@ -146,7 +146,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
         let entered = self.network.pool.gate().enter(&self.address, Instant::now());
         entered.map_err(|_| rpc_error(&not_now()))?;
         let request = convert::append_request_to(&rpc, self.sender());
-        let mut client = self.client(self.lane)?;
+        let client = self.network.pool.asking(&self.address, self.lane);
+        let mut client = client.map_err(|status| rpc_error(&status))?;
         let answer = self.told(within(option.soft_ttl(), ask!("append", self.target, client.append(request))).await)?;
         convert::append_response_from(&answer).map_err(|error| network_error(&error))
     }
@@ -167,8 +168,8 @@ impl RaftNetworkV2<TypeConfig> for Link {
         }
         Box::pin(async move {
             self.turn().await?;
-            let client = self.client(Lane::Log)?;
-            let replies = self.told(append::open(client, self.sender(), input, self.network.reply_timeout).await)?;
+            let way = self.told(self.network.pool.way_for_the_log(&self.address).await)?;
+            let replies = self.told(append::open(way, self.sender(), input, self.network.reply_timeout).await)?;
             let replies: BoxStream<'s, _> = Box::pin(replies.map(|reply| match reply {
                 Ok(answer) => convert::stream_response_from(&answer).map_err(|error| network_error(&error)),
                 Err(status) => Err(rpc_error(&status)),

@@ -9,7 +9,7 @@ use tonic::{Code, Response, Status};
 
 use super::{
     convert,
-    pool::{Lane, Pool, surely_not_sent},
+    pool::{Asking, Lane, Pool, surely_not_sent},
 };
 use crate::raft::{Admin, AdminDone, AdminError, ForwardError, codec, runtime::Runtime};
 
@@ -27,9 +27,11 @@ pub struct Forwarder<'a> {
 
 impl Forwarder<'_> {
     fn client(&self) -> Result<pb::peer_client::PeerClient<tonic::transport::Channel>, ForwardError> {
-        self.pool
-            .client(self.address, Lane::Forward)
-            .map_err(|status| ForwardError::Unreachable(status.message().to_owned()))
+        self.pool.client(self.address, Lane::Forward).map_err(|status| unreachable(&status))
+    }
+
+    fn asking(&self) -> Result<Asking, ForwardError> {
+        self.pool.asking(self.address, Lane::Forward).map_err(|status| unreachable(&status))
     }
 
     fn sender(&self) -> Option<pb::Sender> {
@@ -54,7 +56,7 @@ impl Forwarder<'_> {
     pub async fn propose(&self, requests: &[Request]) -> Result<Vec<Result<Reply, Refusal>>, ForwardError> {
         let requests = requests.iter().map(codec::request_to).collect();
         let request = pb::ProposeRequest { sender: self.sender(), requests };
-        let mut client = self.client()?;
+        let mut client = self.asking()?;
         let answer = self.within(ask!("forward", self.to, client.propose(request))).await?;
         use pb::propose_response::Result as Message;
         match answer.result {
@@ -75,7 +77,7 @@ impl Forwarder<'_> {
     /// See [`ForwardError`].
     pub async fn read_index(&self) -> Result<u64, ForwardError> {
         let request = pb::ReadIndexRequest { sender: self.sender() };
-        let mut client = self.client()?;
+        let mut client = self.asking()?;
         let answer = self.within(ask!("forward", self.to, client.read_index(request))).await?;
         use pb::read_index_response::Result as Message;
         match answer.result {
@@ -108,6 +110,10 @@ impl Forwarder<'_> {
         let answer = self.within(ask!("forward", self.to, client.status(request))).await?;
         answer.status.ok_or_else(|| ForwardError::Unknown("the answer is of a newer version".to_owned()))
     }
+}
+
+fn unreachable(status: &Status) -> ForwardError {
+    ForwardError::Unreachable(status.message().to_owned())
 }
 
 fn forward_error(status: &Status) -> ForwardError {

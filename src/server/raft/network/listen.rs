@@ -1,6 +1,6 @@
 //! The peer port.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use ringfence_proto::peer::peer_server::PeerServer;
 use tonic::transport::Server;
@@ -34,7 +34,7 @@ impl Listener {
     #[cfg(not(madsim))]
     #[must_use]
     pub fn with_tls(self, acceptor: ringfence_tls::Acceptor) -> Self {
-        Self { incoming: self.incoming.with_tls(acceptor) }
+        Self { incoming: self.incoming.with_tls(acceptor.also(super::link::PROTOCOL)) }
     }
 
     /// Opens the port when it is served.
@@ -49,7 +49,10 @@ impl Listener {
 
     /// Serves the port until the signal.
     pub fn serve(self, service: PeerService, stopping: Stopping) -> Serving {
-        let service = PeerServer::new(service)
+        let service = Arc::new(service);
+        #[cfg(not(madsim))]
+        let incoming = self.incoming.diverting(super::link::served_by(&service));
+        let service = PeerServer::from_arc(service)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let signal = async move { stopping.wait().await };
@@ -58,7 +61,7 @@ impl Listener {
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20)
             .add_service(service)
-            .serve_with_incoming_shutdown(self.incoming, signal);
+            .serve_with_incoming_shutdown(incoming, signal);
         #[cfg(madsim)]
         let serving = Server::builder().add_service(service).serve_with_shutdown(self.address, signal);
         let task = tokio::task::spawn(async move {

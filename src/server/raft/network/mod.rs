@@ -29,6 +29,8 @@ pub mod convert;
 pub mod forward;
 pub mod gate;
 pub mod heard;
+#[cfg(not(madsim))]
+pub mod link;
 pub mod listen;
 pub mod pool;
 pub mod service;

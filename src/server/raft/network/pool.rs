@@ -10,7 +10,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{MESSAGE_BYTES_MAX, gate::Gate};
+#[cfg(not(madsim))]
+use super::link;
+use super::{MESSAGE_BYTES_MAX, append::Way, gate::Gate};
 use crate::raft::runtime::Runtime;
 
 /// How long a connection may take to be made.
@@ -23,6 +25,13 @@ const KNOCK_TIMEOUT: Duration = Duration::from_millis(200);
 /// How often a connection is checked while it is used.
 #[cfg(not(madsim))]
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
+
+/// Makes the calls that are made all the time.
+#[cfg(not(madsim))]
+pub use link::asks::Asking;
+/// Makes the calls that are made all the time.
+#[cfg(madsim)]
+pub type Asking = PeerClient<Channel>;
 
 /// What a connection carries. Each member is reached over several, so that a snapshot doesn't hold up the log, nor the log a
 /// heartbeat.
@@ -50,6 +59,8 @@ struct Inner {
     channels: Mutex<HashMap<(String, Lane), Channel>>,
     gate: Gate,
     #[cfg(not(madsim))]
+    lines: Mutex<HashMap<(String, Lane), link::asks::Line>>,
+    #[cfg(not(madsim))]
     tls: Option<ringfence_tls::Connector>,
 }
 
@@ -62,6 +73,8 @@ impl Pool {
             channels: Mutex::default(),
             gate: Gate::new(pause),
             #[cfg(not(madsim))]
+            lines: Mutex::default(),
+            #[cfg(not(madsim))]
             tls: None,
         };
         Self { inner: Arc::new(inner) }
@@ -70,8 +83,8 @@ impl Pool {
     /// A pool as [`Pool::new`] makes it, that connects with TLS alone.
     #[cfg(not(madsim))]
     pub fn with_tls(cluster: u64, node: u64, pause: Duration, connector: ringfence_tls::Connector) -> Self {
-        let inner = Inner { cluster, node, channels: Mutex::default(), gate: Gate::new(pause), tls: Some(connector) };
-        Self { inner: Arc::new(inner) }
+        let (channels, gate, lines) = (Mutex::default(), Gate::new(pause), Mutex::default());
+        Self { inner: Arc::new(Inner { cluster, node, channels, gate, lines, tls: Some(connector) }) }
     }
 
     /// Whom there is a point in trying now.
@@ -123,20 +136,69 @@ impl Pool {
             .max_encoding_message_size(MESSAGE_BYTES_MAX))
     }
 
+    /// The way that the log's stream takes to this address: a link, if the member there has any.
+    ///
+    /// # Errors
+    /// If the member isn't reached in time, or the address can't be one.
+    #[cfg_attr(madsim, expect(clippy::unused_async, reason = "as on real sockets"))]
+    pub async fn way_for_the_log(&self, address: &str) -> Result<Way, Status> {
+        #[cfg(not(madsim))]
+        if let Some(wire) = self.link(address).await? {
+            return Ok(Way::Link(wire));
+        }
+        Ok(Way::Grpc(self.client(address, Lane::Log)?))
+    }
+
+    #[cfg(not(madsim))]
+    async fn link(&self, address: &str) -> Result<Option<Box<dyn link::Wire>>, Status> {
+        let dialled = link::dial(address, link::Kind::Log, self.inner.tls.as_ref());
+        let late = |_| Err(Status::unavailable(format!("{address}: no connection in time")));
+        Runtime::timeout(self.connect_timeout(), dialled).await.unwrap_or_else(late)
+    }
+
+    /// Makes the calls that go over a link, if the member has any. It is made with the first request.
+    ///
+    /// # Errors
+    /// If the address can't be one.
+    #[cfg(not(madsim))]
+    pub fn asking(&self, address: &str, lane: Lane) -> Result<Asking, Status> {
+        let client = self.client(address, lane)?;
+        let mut lines = self.inner.lines.lock();
+        let line = lines
+            .entry((address.to_owned(), lane))
+            .or_insert_with(|| link::asks::Line::new(address, self.inner.tls.clone(), self.connect_timeout()));
+        Ok(Asking { line: line.clone(), client })
+    }
+
+    /// As [`Pool::client`]: links are of no use in simulation, where messages have no cost.
+    ///
+    /// # Errors
+    /// If the address can't be one.
+    #[cfg(madsim)]
+    pub fn asking(&self, address: &str, lane: Lane) -> Result<Asking, Status> {
+        self.client(address, lane)
+    }
+
+    #[cfg(not(madsim))]
+    fn connect_timeout(&self) -> Duration {
+        if self.inner.tls.is_some() { TLS_CONNECT_TIMEOUT } else { CONNECT_TIMEOUT }
+    }
+
     fn connect(&self, address: &str) -> Result<Channel, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| Status::unavailable(format!("{address} is not an address: {error}")))?
-            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
+        #[cfg(madsim)]
+        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT);
         #[cfg(not(madsim))]
         let endpoint = endpoint
+            .connect_timeout(self.connect_timeout())
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20);
         #[cfg(not(madsim))]
         if let Some(connector) = &self.inner.tls {
-            let endpoint = endpoint.connect_timeout(TLS_CONNECT_TIMEOUT);
             return Ok(endpoint.connect_with_connector_lazy(connector.clone()));
         }
         Ok(endpoint.connect_lazy())

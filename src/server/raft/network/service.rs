@@ -50,11 +50,42 @@ pub struct PeerService {
     pub stopping: Stopping,
 }
 
-type AppendAnswers = Pin<Box<dyn Stream<Item = Result<pb::AppendResponse, Status>> + Send>>;
+/// Answers to the requests on a stream of the log.
+pub type AppendAnswers = Pin<Box<dyn Stream<Item = Result<pb::AppendResponse, Status>> + Send>>;
 
 impl PeerService {
     fn check(&self, sender: Option<&pb::Sender>) -> Result<(), Status> {
         check(self.cluster, self.node, sender)
+    }
+
+    /// What this member says to the log of its leader, however that comes. Answers end with the first error.
+    pub fn answers_to(
+        &self,
+        messages: impl Stream<Item = Result<pb::AppendRequest, Status>> + Send + 'static,
+    ) -> AppendAnswers {
+        let (cluster, node) = (self.cluster, self.node);
+        let refused: Arc<Mutex<Option<Status>>> = Arc::default();
+        let refusal = refused.clone();
+        let mut breaking = Breaking { leader: None, vigil: self.vigil.clone() };
+        let heard = self.heard.clone();
+        let room = self.room.clone();
+        let convert = move |message: pb::AppendRequest| {
+            check(cluster, node, message.sender.as_ref())?;
+            let leader = message.sender.map(|sender| sender.node);
+            breaking.is_of(leader);
+            leader.inspect(|leader| heard.note(*leader));
+            has_room(!room.is_full() || message.records.is_empty())?;
+            convert::append_request_from(message).map_err(|error| invalid(&error))
+        };
+        let requests = until_refused(messages, convert, refusal);
+        let answers = self.raft.stream_append(requests).map(|answer| match answer {
+            Ok(answer) => Ok(convert::stream_response_to(&answer)),
+            Err(fatal) => Err(Status::unavailable(fatal.to_string())),
+        });
+        let last_word = futures::stream::once(async move { refused.lock().take() });
+        let answers = answers.chain(last_word.filter_map(|refused| async move { refused.map(Err) }));
+        let stopping = self.stopping.clone();
+        Box::pin(answers.take_until(async move { stopping.wait().await }))
     }
 }
 
@@ -83,29 +114,7 @@ impl pb::peer_server::Peer for PeerService {
         &self,
         request: Request<Streaming<pb::AppendRequest>>,
     ) -> Result<Response<AppendAnswers>, Status> {
-        let (cluster, node) = (self.cluster, self.node);
-        let refused: Arc<Mutex<Option<Status>>> = Arc::default();
-        let refusal = refused.clone();
-        let mut breaking = Breaking { leader: None, vigil: self.vigil.clone() };
-        let heard = self.heard.clone();
-        let room = self.room.clone();
-        let convert = move |message: pb::AppendRequest| {
-            check(cluster, node, message.sender.as_ref())?;
-            let leader = message.sender.map(|sender| sender.node);
-            breaking.is_of(leader);
-            leader.inspect(|leader| heard.note(*leader));
-            has_room(!room.is_full() || message.records.is_empty())?;
-            convert::append_request_from(message).map_err(|error| invalid(&error))
-        };
-        let requests = until_refused(request.into_inner(), convert, refusal);
-        let answers = self.raft.stream_append(requests).map(|answer| match answer {
-            Ok(answer) => Ok(convert::stream_response_to(&answer)),
-            Err(fatal) => Err(Status::unavailable(fatal.to_string())),
-        });
-        let last_word = futures::stream::once(async move { refused.lock().take() });
-        let answers = answers.chain(last_word.filter_map(|refused| async move { refused.map(Err) }));
-        let stopping = self.stopping.clone();
-        Ok(Response::new(Box::pin(answers.take_until(async move { stopping.wait().await }))))
+        Ok(Response::new(self.answers_to(request.into_inner())))
     }
 
     async fn append(&self, request: Request<pb::AppendRequest>) -> Result<Response<pb::AppendResponse>, Status> {

@@ -14,10 +14,10 @@ use openraft::{
     raft::AppendEntriesRequest,
 };
 
-use super::harness::CLUSTER;
+use super::harness::{CLUSTER, Disks, Plan, stop_all};
 use crate::raft::{
     MemoryDisk,
-    network::{client::Network, pool::Pool},
+    network::{append::Way, client::Network, pool::Pool},
     snapshots::Snapshots,
     types::{Addresses, LeaderId, TypeConfig, Vote},
 };
@@ -85,4 +85,14 @@ async fn a_member_that_was_not_reached_is_left_alone_for_a_pause() {
     let mut opening = std::pin::pin!(opening);
     assert!(futures::poll!(&mut opening).is_pending());
     assert_eq!(port.connections().await, tried);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_takes_a_link_to_a_member_that_has_any() {
+    let plan = Plan::new(1, Disks::memory(1));
+    let nodes = plan.start_cluster().await;
+    let pool = Pool::new(CLUSTER, 2, Duration::from_secs(1));
+    let way = pool.way_for_the_log(&plan.member(1).peer_address).await.unwrap();
+    assert!(matches!(way, Way::Link(_)));
+    stop_all(nodes).await;
 }

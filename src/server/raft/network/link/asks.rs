@@ -1,0 +1,278 @@
+//! Calls on a link: frames of `LinkAsk` to the member, and of `LinkReply` back, in whatever order the answers come.
+//!
+//! Three calls are made all the time: heartbeats, of which the leader needs a round for each linearizable read, the reads themselves on
+//! other members than the leader, and writes that come to those.
+
+use std::{
+    collections::HashMap,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, Sink, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use openraft_rt::AsyncRuntime;
+use parking_lot::Mutex;
+use ringfence_proto::peer::{self as pb, link_ask::Ask, link_reply::Reply, peer_client::PeerClient, peer_server::Peer};
+use ringfence_tls::Connector;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::codec::Framed;
+use tonic::{Request, Response, Status, transport::Channel};
+
+use super::{Frames, Kind, Wire, dial, end, status};
+use crate::raft::{network::service::PeerService, runtime::Runtime};
+
+/// The most calls that are open on a link. Whoever calls then waits; a member reads no further.
+pub const OPEN_MAX: usize = 1024;
+
+/// How long a member that had no links isn't asked for one again.
+const WITHOUT: Duration = Duration::from_secs(10);
+
+/// One call, and where its answer goes.
+type Open = (Ask, oneshot::Sender<Result<Reply, Status>>);
+
+/// A link for calls to one member, made when it is first used and again after it broke off. Clones are the same.
+#[derive(Clone)]
+pub struct Line {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    address: String,
+    tls: Option<Connector>,
+    /// How long dialling may take.
+    patience: Duration,
+    /// Leads to the link, if there is one.
+    calling: Mutex<Option<mpsc::Sender<Open>>>,
+    /// One dials at a time. When the member may be asked for links again, if it has none.
+    dialling: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Line {
+    /// To this address.
+    pub fn new(address: &str, tls: Option<Connector>, patience: Duration) -> Self {
+        let (address, calling, dialling) = (address.to_owned(), Mutex::default(), tokio::sync::Mutex::default());
+        Self { inner: Arc::new(Inner { address, tls, patience, calling, dialling }) }
+    }
+
+    /// The link, as long as it holds.
+    fn open(&self) -> Option<mpsc::Sender<Open>> {
+        self.inner.calling.lock().clone().filter(|calling| !calling.is_closed())
+    }
+
+    /// The link, or `None` if the member has none.
+    async fn opened(&self) -> Result<Option<mpsc::Sender<Open>>, Status> {
+        if let Some(calling) = self.open() {
+            return Ok(Some(calling));
+        }
+        let mut without = self.inner.dialling.lock().await;
+        if let Some(calling) = self.open() {
+            return Ok(Some(calling));
+        }
+        if without.is_some_and(|until| Instant::now() < until) {
+            return Ok(None);
+        }
+        let dialled = dial(&self.inner.address, Kind::Asks, self.inner.tls.as_ref());
+        let dialled = Runtime::timeout(self.inner.patience, dialled).await;
+        let late = |_| Err(Status::unavailable(format!("{}: no connection in time", self.inner.address)));
+        let Some(wire) = dialled.unwrap_or_else(late)? else {
+            *without = Some(Instant::now() + WITHOUT);
+            return Ok(None);
+        };
+        *without = None;
+        let (calling, calls) = mpsc::channel(OPEN_MAX);
+        let link = Calling { wire: Framed::new(wire, Frames::new()), calls, owed: HashMap::new(), last: 0 };
+        Runtime::spawn(link);
+        *self.inner.calling.lock() = Some(calling.clone());
+        Ok(Some(calling))
+    }
+
+    /// Calls, or gives the call back if the member has no links.
+    async fn ask(&self, ask: Ask) -> Result<Result<Reply, Status>, Ask> {
+        let calling = match self.opened().await {
+            Ok(Some(calling)) => calling,
+            Ok(None) => return Err(ask),
+            Err(status) => return Ok(Err(status)),
+        };
+        let (answers, answer) = oneshot::channel();
+        let broken = || Status::unavailable("the link broke off");
+        if calling.send((ask, answers)).await.is_err() {
+            return Ok(Err(broken()));
+        }
+        Ok(answer.await.unwrap_or_else(|_| Err(broken())))
+    }
+}
+
+/// Calls a member as [`PeerClient`] does: on a link, if the member has any.
+#[derive(Clone)]
+pub struct Asking {
+    /// Where links go.
+    pub line: Line,
+    /// For a member without links.
+    pub client: PeerClient<Channel>,
+}
+
+/// A call of the service that goes over links.
+macro_rules! on_links {
+    ($(#[$doc:meta])* $method:ident, $kind:ident, $request:ty, $answer:ty) => {
+        $(#[$doc])*
+        pub async fn $method(&mut self, request: Request<$request>) -> Result<Response<$answer>, Status> {
+            match self.line.ask(Ask::$kind(request.into_inner())).await {
+                Ok(Ok(Reply::$kind(answer))) => Ok(Response::new(answer)),
+                Ok(Ok(_)) => Err(Status::internal("the answer is one to another call")),
+                Ok(Err(status)) => Err(status),
+                Err(Ask::$kind(request)) => self.client.$method(Request::new(request)).await,
+                Err(_) => Err(Status::internal("another call came back")),
+            }
+        }
+    };
+}
+
+impl Asking {
+    on_links!(
+        /// A heartbeat.
+        append, Append, pb::AppendRequest, pb::AppendResponse
+    );
+    on_links!(
+        /// Writes for the leader.
+        propose, Propose, pb::ProposeRequest, pb::ProposeResponse
+    );
+    on_links!(
+        /// The index of a linearizable read.
+        read_index, ReadIndex, pb::ReadIndexRequest, pb::ReadIndexResponse
+    );
+}
+
+/// A link's end at whoever calls. Ends with the connection, or with the last that could call.
+struct Calling {
+    wire: Framed<Box<dyn Wire>, Frames<pb::LinkAsk, pb::LinkReply>>,
+    calls: mpsc::Receiver<Open>,
+    /// Who waits for an answer, by the number of the call.
+    owed: HashMap<u64, oneshot::Sender<Result<Reply, Status>>>,
+    /// The number of the last call.
+    last: u64,
+}
+
+impl Calling {
+    fn settle(&mut self, reply: pb::LinkReply) {
+        let Some(owed) = self.owed.remove(&reply.call) else { return };
+        // Who doesn't wait any more isn't told.
+        let _ = owed.send(match reply.reply {
+            Some(Reply::End(end)) => Err(status(end)),
+            Some(reply) => Ok(reply),
+            None => Err(Status::unimplemented("the answer is of a newer version")),
+        });
+    }
+}
+
+impl Future for Calling {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            match this.wire.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(reply))) => this.settle(reply),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        loop {
+            match Pin::new(&mut this.wire).poll_ready(context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+            match this.calls.poll_recv(context) {
+                Poll::Ready(Some((_, answers))) if answers.is_closed() => {}
+                Poll::Ready(Some((ask, answers))) => {
+                    this.last += 1;
+                    this.owed.insert(this.last, answers);
+                    let ask = pb::LinkAsk { call: this.last, ask: Some(ask) };
+                    // One that is too long is nobody else's matter.
+                    if let Err(status) = Pin::new(&mut this.wire).start_send(ask)
+                        && let Some(owed) = this.owed.remove(&this.last)
+                    {
+                        let _ = owed.send(Err(status));
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        match Pin::new(&mut this.wire).poll_flush(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// A link's end at a member, until it ends.
+pub async fn serve(wire: impl Wire + 'static, service: Arc<PeerService>) {
+    answering(wire, move |ask| answer(service.clone(), ask).boxed()).await;
+}
+
+/// The same, with these answers.
+pub fn answering<W, F>(wire: W, answer: F) -> impl Future<Output = ()> + Send
+where
+    W: Wire,
+    F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Send + Unpin,
+{
+    Answering { wire: Framed::new(wire, Frames::new()), answer, open: FuturesUnordered::new() }
+}
+
+async fn answer(service: Arc<PeerService>, ask: pb::LinkAsk) -> pb::LinkReply {
+    let reply = match ask.ask {
+        Some(Ask::Append(request)) => reply(service.append(Request::new(request)).await, Reply::Append),
+        Some(Ask::Propose(request)) => reply(service.propose(Request::new(request)).await, Reply::Propose),
+        Some(Ask::ReadIndex(request)) => reply(service.read_index(Request::new(request)).await, Reply::ReadIndex),
+        None => Reply::End(end(&Status::unimplemented("the call is of a newer version"))),
+    };
+    pb::LinkReply { call: ask.call, reply: Some(reply) }
+}
+
+fn reply<T>(answer: Result<Response<T>, Status>, reply: impl FnOnce(T) -> Reply) -> Reply {
+    answer.map_or_else(|status| Reply::End(end(&status)), |answer| reply(answer.into_inner()))
+}
+
+struct Answering<W, F> {
+    wire: Framed<W, Frames<pb::LinkReply, pb::LinkAsk>>,
+    answer: F,
+    open: FuturesUnordered<BoxFuture<'static, pb::LinkReply>>,
+}
+
+impl<W: Wire, F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Unpin> Future for Answering<W, F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        loop {
+            // Answers, as many as the connection takes.
+            loop {
+                match Pin::new(&mut this.wire).poll_ready(context) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+                let Poll::Ready(Some(reply)) = this.open.poll_next_unpin(context) else { break };
+                if let Err(error) = Pin::new(&mut this.wire).start_send(reply) {
+                    tracing::debug!(%error, "an answer can't go over a link");
+                    return Poll::Ready(());
+                }
+            }
+            if this.open.len() >= OPEN_MAX {
+                break;
+            }
+            match this.wire.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(ask))) => this.open.push((this.answer)(ask)),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        match Pin::new(&mut this.wire).poll_flush(context) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
