@@ -1,8 +1,8 @@
-//! What members say to each other, over gRPC (`ringfence.peer.v1`).
+//! What members say to each other (`ringfence.peer.v1`): over gRPC, and all the time over links.
 //!
 //! [`client`] is what openraft calls to reach a member, [`append`] the pipelined stream of the log within it, [`forward`] what
 //! the rest of the server asks of a member; [`service`] is the other end of all of them. [`pool`] holds the connections, and [`gate`]
-//! how often they are tried, [`listen`] the port. [`vigil`] notices a leader that died, and
+//! how often they are tried, [`listen`] the port. `link` carries what is said often in frames of our own. [`vigil`] notices a leader that died, and
 //! [`heard`] knows when one last spoke.
 
 /// Calls a member. In simulation the world decides what becomes of the message.

@@ -11,7 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, Sink, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{
+    FutureExt, Sink, StreamExt,
+    future::{BoxFuture, Shared},
+    stream::FuturesUnordered,
+};
 use openraft_rt::AsyncRuntime;
 use parking_lot::Mutex;
 use ringfence_proto::peer::{self as pb, link_ask::Ask, link_reply::Reply, peer_client::PeerClient, peer_server::Peer};
@@ -43,49 +47,58 @@ struct Inner {
     tls: Option<Connector>,
     /// How long dialling may take.
     patience: Duration,
-    /// Leads to the link, if there is one.
-    calling: Mutex<Option<mpsc::Sender<Open>>>,
-    /// One dials at a time. When the member may be asked for links again, if it has none.
-    dialling: tokio::sync::Mutex<Option<Instant>>,
+    /// The last try to make a link, and when it began.
+    tried: Mutex<Option<(Instant, Dialling)>>,
 }
+
+/// What calls, or `None` if the member has no links.
+type Dialled = Result<Option<mpsc::Sender<Open>>, Status>;
+type Dialling = Shared<BoxFuture<'static, Dialled>>;
 
 impl Line {
     /// To this address.
     pub fn new(address: &str, tls: Option<Connector>, patience: Duration) -> Self {
-        let (address, calling, dialling) = (address.to_owned(), Mutex::default(), tokio::sync::Mutex::default());
-        Self { inner: Arc::new(Inner { address, tls, patience, calling, dialling }) }
+        Self { inner: Arc::new(Inner { address: address.to_owned(), tls, patience, tried: Mutex::default() }) }
     }
 
-    /// The link, as long as it holds.
-    fn open(&self) -> Option<mpsc::Sender<Open>> {
-        self.inner.calling.lock().clone().filter(|calling| !calling.is_closed())
-    }
-
-    /// The link, or `None` if the member has none.
-    async fn opened(&self) -> Result<Option<mpsc::Sender<Open>>, Status> {
-        if let Some(calling) = self.open() {
-            return Ok(Some(calling));
-        }
-        let mut without = self.inner.dialling.lock().await;
-        if let Some(calling) = self.open() {
-            return Ok(Some(calling));
-        }
-        if without.is_some_and(|until| Instant::now() < until) {
-            return Ok(None);
-        }
-        let dialled = dial(&self.inner.address, Kind::Asks, self.inner.tls.as_ref());
-        let dialled = Runtime::timeout(self.inner.patience, dialled).await;
-        let late = |_| Err(Status::unavailable(format!("{}: no connection in time", self.inner.address)));
-        let Some(wire) = dialled.unwrap_or_else(late)? else {
-            *without = Some(Instant::now() + WITHOUT);
-            return Ok(None);
+    /// The link: that which is there, or another one that is made. One is made at a time, for all that want it.
+    async fn opened(&self) -> Dialled {
+        let dialling = {
+            let mut tried = self.inner.tried.lock();
+            match tried.as_ref().map(|(since, dialling)| (since, dialling, dialling.peek())) {
+                Some((_, dialling, None)) => dialling.clone(),
+                Some((_, _, Some(Ok(Some(calling))))) if !calling.is_closed() => return Ok(Some(calling.clone())),
+                Some((since, _, Some(Ok(None)))) if since.elapsed() < WITHOUT => return Ok(None),
+                _ => {
+                    let dialling = self.dial();
+                    *tried = Some((Instant::now(), dialling.clone()));
+                    dialling
+                }
+            }
         };
-        *without = None;
-        let (calling, calls) = mpsc::channel(OPEN_MAX);
-        let link = Calling { wire: Framed::new(wire, Frames::new()), calls, owed: HashMap::new(), last: 0 };
-        Runtime::spawn(link);
-        *self.inner.calling.lock() = Some(calling.clone());
-        Ok(Some(calling))
+        dialling.await
+    }
+
+    /// Makes a link in a task of its own: whoever waits for a heartbeat may give up long before it is made.
+    fn dial(&self) -> Dialling {
+        let inner = self.inner.clone();
+        let dialled = tokio::spawn(async move {
+            let dialled = dial(&inner.address, Kind::Asks, inner.tls.as_ref());
+            let late = |_| Err(Status::unavailable(format!("{}: no connection in time", inner.address)));
+            let wire = Runtime::timeout(inner.patience, dialled).await.unwrap_or_else(late)?;
+            Ok(wire.map(|wire| {
+                let (calling, calls) = mpsc::channel(OPEN_MAX);
+                Runtime::spawn(Calling {
+                    wire: Framed::new(wire, Frames::new()),
+                    calls,
+                    owed: HashMap::new(),
+                    last: 0,
+                });
+                calling
+            }))
+        });
+        let ended = |ended: Result<Dialled, _>| ended.unwrap_or_else(|_| Err(Status::unavailable("the server stops")));
+        dialled.map(ended).boxed().shared()
     }
 
     /// Calls, or gives the call back if the member has no links.

@@ -174,6 +174,22 @@ async fn who_waits_on_a_link_that_breaks_off_is_told_and_the_next_call_makes_ano
 }
 
 #[tokio::test]
+async fn a_link_is_made_for_all_that_want_it_whoever_gives_up_meanwhile() {
+    let (listener, asking) = port().await;
+    // They give up before the member has said a word.
+    for number in 0..10 {
+        let given_up = std::pin::pin!(ask(asking.clone(), number));
+        assert!(futures::poll!(given_up).is_pending());
+    }
+    let mut called = taken(&listener).await;
+    let asked = tokio::spawn(ask(asking.clone(), 7));
+    let call = called.next().await.unwrap().unwrap();
+    called.send(told(&call)).await.unwrap();
+    assert_eq!(asked.await.unwrap().unwrap(), 7);
+    assert!(listener.accept().now_or_never().is_none(), "one connection");
+}
+
+#[tokio::test]
 async fn a_call_that_fails_says_how_and_one_that_is_too_long_hurts_nobody() {
     let (listener, mut asking) = port().await;
     let asked = tokio::spawn(ask(asking.clone(), 7));
