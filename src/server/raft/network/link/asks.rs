@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -221,20 +221,18 @@ impl Future for Calling {
     }
 }
 
-/// A link's end at a member, until it ends. Takes no more calls once the member stops, and ends with the last that is open.
+/// A link's end at a member, until it ends.
 pub async fn serve(wire: impl Wire + 'static, service: Arc<PeerService>) {
-    let stopping = service.stopping.clone();
-    let stops = async move { stopping.wait().await };
-    answering(wire, stops.boxed(), move |ask| answer(service.clone(), ask).boxed()).await;
+    answering(wire, move |ask| answer(service.clone(), ask).boxed()).await;
 }
 
 /// The same, with these answers.
-pub fn answering<W, F>(wire: W, stops: BoxFuture<'static, ()>, answer: F) -> impl Future<Output = ()> + Send
+pub fn answering<W, F>(wire: W, answer: F) -> impl Future<Output = ()> + Send
 where
     W: Wire,
     F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Send + Unpin,
 {
-    Answering { wire: Framed::new(wire, Frames::new()), stops: Some(stops), answer, open: FuturesUnordered::new() }
+    Answering { wire: Framed::new(wire, Frames::new()), answer, open: FuturesUnordered::new() }
 }
 
 async fn answer(service: Arc<PeerService>, ask: pb::LinkAsk) -> pb::LinkReply {
@@ -253,58 +251,39 @@ fn reply<T>(answer: Result<Response<T>, Status>, reply: impl FnOnce(T) -> Reply)
 
 struct Answering<W, F> {
     wire: Framed<W, Frames<pb::LinkReply, pb::LinkAsk>>,
-    /// Until the member stops.
-    stops: Option<BoxFuture<'static, ()>>,
     answer: F,
     open: FuturesUnordered<BoxFuture<'static, pb::LinkReply>>,
-}
-
-impl<W: Wire, F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Unpin> Answering<W, F> {
-    /// Sends what is answered, as far as the connection takes it.
-    fn poll_answers(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        loop {
-            ready!(Pin::new(&mut self.wire).poll_ready(context))?;
-            let Poll::Ready(Some(reply)) = self.open.poll_next_unpin(context) else { return Poll::Ready(Ok(())) };
-            Pin::new(&mut self.wire).start_send(reply)?;
-        }
-    }
-
-    /// Takes the next call, if one more may be open. Ready when none comes any more.
-    fn poll_call(&mut self, context: &mut Context<'_>) -> Poll<Option<pb::LinkAsk>> {
-        self.stops.take_if(|stops| stops.poll_unpin(context).is_ready());
-        if self.stops.is_none() {
-            return if self.open.is_empty() { Poll::Ready(None) } else { Poll::Pending };
-        }
-        if self.open.len() >= OPEN_MAX {
-            return Poll::Pending;
-        }
-        self.wire.poll_next_unpin(context).map(|ask| ask.and_then(Result::ok))
-    }
 }
 
 impl<W: Wire, F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Unpin> Future for Answering<W, F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
         loop {
-            match self.poll_answers(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "a link for calls broke off");
+            // Answers, as many as the connection takes.
+            loop {
+                match Pin::new(&mut this.wire).poll_ready(context) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+                let Poll::Ready(Some(reply)) = this.open.poll_next_unpin(context) else { break };
+                if let Err(error) = Pin::new(&mut this.wire).start_send(reply) {
+                    tracing::debug!(%error, "an answer can't go over a link");
                     return Poll::Ready(());
                 }
-                Poll::Pending => return Poll::Pending,
             }
-            match self.poll_call(context) {
-                Poll::Ready(Some(ask)) => {
-                    let open = (self.answer)(ask);
-                    self.open.push(open);
-                }
-                Poll::Ready(None) => return Pin::new(&mut self.wire).poll_close(context).map(drop),
+            if this.open.len() >= OPEN_MAX {
+                break;
+            }
+            match this.wire.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(ask))) => this.open.push((this.answer)(ask)),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                 Poll::Pending => break,
             }
         }
-        match Pin::new(&mut self.wire).poll_flush(context) {
+        match Pin::new(&mut this.wire).poll_flush(context) {
             Poll::Ready(Err(_)) => Poll::Ready(()),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }

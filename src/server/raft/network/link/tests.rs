@@ -214,12 +214,10 @@ async fn a_call_that_fails_says_how_and_one_that_is_too_long_hurts_nobody() {
 }
 
 #[tokio::test]
-async fn a_member_reads_no_more_calls_than_it_may_have_open_and_none_when_it_stops() {
+async fn a_member_reads_no_more_calls_than_it_may_have_open() {
     let (here, there) = duplex(1024);
     let (begun, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let stops = stopped.map(drop).boxed();
-    let answering = tokio::spawn(asks::answering(there, stops, move |ask: pb::LinkAsk| {
+    let answering = tokio::spawn(asks::answering(there, move |ask: pb::LinkAsk| {
         let (open, may_end) = tokio::sync::oneshot::channel::<()>();
         begun.send(open).unwrap();
         async move {
@@ -235,6 +233,7 @@ async fn a_member_reads_no_more_calls_than_it_may_have_open_and_none_when_it_sto
             let ask = pb::LinkAsk { call, ask: Some(pb::link_ask::Ask::ReadIndex(read(call))) };
             asks.send(ask).await.unwrap();
         }
+        asks
     });
     let mut open = Vec::new();
     while open.len() < asks::OPEN_MAX {
@@ -253,15 +252,8 @@ async fn a_member_reads_no_more_calls_than_it_may_have_open_and_none_when_it_sto
     open.push(beginnings.recv().await.unwrap());
     idle().await;
     assert!(beginnings.try_recv().is_err());
-
-    // When it stops, it takes no more, or few, and those that are open are answered.
-    drop(stop);
-    drop(open);
-    tokio::spawn(async move { while beginnings.recv().await.is_some() {} });
-    let answered: Vec<_> = replies.collect().await;
-    assert!((asks::OPEN_MAX..2 * asks::OPEN_MAX - 1).contains(&answered.len()), "{}", answered.len());
-    answering.await.unwrap();
-    assert!(asking.await.unwrap_err().is_panic(), "the link ended under whoever asked on");
+    answering.abort();
+    asking.abort();
 }
 
 #[tokio::test]
