@@ -18,10 +18,10 @@ use std::{
 use futures::{Stream, future::BoxFuture};
 use ringfence_tls::{Accepted, Acceptor};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     task::JoinSet,
-    time::{Sleep, sleep},
+    time::{Sleep, sleep, timeout},
 };
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
@@ -33,16 +33,8 @@ use crate::{
 /// How long accepting rests after the system refused it. Without a rest the error would come again at once, for ever.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Whoever names no protocol speaks HTTP.
-fn speaks_http(accepted: &Accepted) -> bool {
-    accepted.get_ref().1.alpn_protocol().is_none_or(|protocol| protocol == ringfence_tls::HTTP)
-}
-
 /// Serves a connection that doesn't speak HTTP, to its end.
 pub type Diverted = Arc<dyn Fn(Connection) -> BoxFuture<'static, ()> + Send + Sync>;
-
-/// What HTTP/2 begins with, on either version of HTTP.
-const HTTP_BEGINS: u8 = b'P';
 
 /// The connections of a port.
 pub struct Incoming {
@@ -139,29 +131,32 @@ impl Stream for Incoming {
                         tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
                     }
                     let counted = Counted::new(&self.open);
-                    match (self.tls.clone(), self.diverted.clone()) {
-                        (None, None) => {
-                            return Poll::Ready(Some(Ok(Connection::new(Wire::Plain(stream), counted))));
-                        }
-                        (None, Some(diverted)) => {
-                            let connection = Connection::new(Wire::Plain(stream), counted);
-                            self.handshakes.spawn(connection.unless_diverted(diverted));
-                        }
-                        (Some(acceptor), diverted) => {
-                            self.handshakes.spawn(async move {
-                                let accepted = acceptor.accept(stream, peer, HANDSHAKE_TIMEOUT).await?;
-                                let speaks_http = speaks_http(&accepted);
-                                let connection = Connection::new(Wire::Tls(Box::new(accepted)), counted);
-                                match diverted {
-                                    Some(diverted) if !speaks_http => {
-                                        diverted(connection).await;
-                                        None
-                                    }
-                                    _ => Some(connection),
-                                }
-                            });
-                        }
+                    let (tls, diverted) = (self.tls.clone(), self.diverted.clone());
+                    if tls.is_none() && diverted.is_none() {
+                        return Poll::Ready(Some(Ok(Connection::new(Wire::Plain(stream), counted))));
                     }
+                    self.handshakes.spawn(async move {
+                        let (wire, is_http) = match tls {
+                            Some(acceptor) => {
+                                let accepted = acceptor.accept(stream, peer, HANDSHAKE_TIMEOUT).await?;
+                                let is_http = speaks_http(&accepted);
+                                (Wire::Tls(Box::new(accepted)), is_http)
+                            }
+                            None => {
+                                let begins = ringfence_tls::speaks_http(&stream);
+                                let is_http = timeout(FIRST_BYTE_TIMEOUT, begins).await.ok()?.ok()?;
+                                (Wire::Plain(stream), is_http)
+                            }
+                        };
+                        let connection = Connection::new(wire, counted);
+                        match diverted {
+                            Some(diverted) if !is_http => {
+                                diverted(connection).await;
+                                None
+                            }
+                            _ => Some(connection),
+                        }
+                    });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -170,6 +165,11 @@ impl Stream for Incoming {
             }
         }
     }
+}
+
+/// Whoever names no protocol speaks HTTP.
+fn speaks_http(accepted: &Accepted) -> bool {
+    accepted.get_ref().1.alpn_protocol().is_none_or(|protocol| protocol == ringfence_tls::HTTP)
 }
 
 /// One of the open connections.
@@ -209,14 +209,12 @@ pub struct Connection {
     wire: Wire,
     /// Until the first byte has come.
     silence: Option<Pin<Box<Sleep>>>,
-    /// The first byte, which somebody looked at.
-    early: Option<u8>,
     _counted: Counted,
 }
 
 impl Connection {
     fn new(wire: Wire, counted: Counted) -> Self {
-        Self { wire, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), early: None, _counted: counted }
+        Self { wire, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), _counted: counted }
     }
 
     /// What is below TLS, if there is any.
@@ -225,17 +223,6 @@ impl Connection {
             Wire::Plain(stream) => stream,
             Wire::Tls(stream) => stream.get_ref().0,
         }
-    }
-
-    /// Itself, if it speaks HTTP; has anything else served.
-    async fn unless_diverted(mut self, diverted: Diverted) -> Option<Self> {
-        let first = self.read_u8().await.ok()?;
-        self.early = Some(first);
-        if first == HTTP_BEGINS {
-            return Some(self);
-        }
-        diverted(self).await;
-        None
     }
 }
 
@@ -253,12 +240,6 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if buffer.remaining() > 0
-            && let Some(early) = self.early.take()
-        {
-            buffer.put_slice(&[early]);
-            return Poll::Ready(Ok(()));
-        }
         let read = on_wire!(self, stream => Pin::new(stream).poll_read(context, buffer));
         if let Some(silence) = &mut self.silence {
             if read.is_ready() {

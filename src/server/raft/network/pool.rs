@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// Makes the calls that are made all the time.
 #[cfg(not(madsim))]
 pub use link::asks::Asking;
-/// Makes the calls that are made all the time.
+/// Makes the calls that are made all the time. There are no links in simulation, where messages cost nothing.
 #[cfg(madsim)]
 pub type Asking = PeerClient<Channel>;
 
@@ -56,10 +56,8 @@ pub struct Pool {
 struct Inner {
     cluster: u64,
     node: u64,
-    channels: Mutex<HashMap<(String, Lane), Channel>>,
+    reached: Mutex<HashMap<(String, Lane), Asking>>,
     gate: Gate,
-    #[cfg(not(madsim))]
-    lines: Mutex<HashMap<(String, Lane), link::asks::Line>>,
     #[cfg(not(madsim))]
     tls: Option<ringfence_tls::Connector>,
 }
@@ -70,10 +68,8 @@ impl Pool {
         let inner = Inner {
             cluster,
             node,
-            channels: Mutex::default(),
+            reached: Mutex::default(),
             gate: Gate::new(pause),
-            #[cfg(not(madsim))]
-            lines: Mutex::default(),
             #[cfg(not(madsim))]
             tls: None,
         };
@@ -83,8 +79,8 @@ impl Pool {
     /// A pool as [`Pool::new`] makes it, that connects with TLS alone.
     #[cfg(not(madsim))]
     pub fn with_tls(cluster: u64, node: u64, pause: Duration, connector: ringfence_tls::Connector) -> Self {
-        let (channels, gate, lines) = (Mutex::default(), Gate::new(pause), Mutex::default());
-        Self { inner: Arc::new(Inner { cluster, node, channels, gate, lines, tls: Some(connector) }) }
+        let inner = Inner { cluster, node, reached: Mutex::default(), gate: Gate::new(pause), tls: Some(connector) };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Whom there is a point in trying now.
@@ -121,19 +117,29 @@ impl Pool {
     /// # Errors
     /// If the address can't be one.
     pub fn client(&self, address: &str, lane: Lane) -> Result<PeerClient<Channel>, Status> {
-        let mut channels = self.inner.channels.lock();
+        let asking = self.asking(address, lane)?;
+        #[cfg(not(madsim))]
+        let asking = asking.client;
+        Ok(asking)
+    }
+
+    /// Makes the calls that go over a link, if the member has any. It is made with the first request.
+    ///
+    /// # Errors
+    /// If the address can't be one.
+    pub fn asking(&self, address: &str, lane: Lane) -> Result<Asking, Status> {
+        let mut reached = self.inner.reached.lock();
         let key = (address.to_owned(), lane);
-        let channel = match channels.get(&key) {
-            Some(channel) => channel.clone(),
-            None => {
-                let channel = self.connect(address)?;
-                channels.insert(key, channel.clone());
-                channel
-            }
-        };
-        Ok(PeerClient::new(channel)
+        if let Some(asking) = reached.get(&key) {
+            return Ok(asking.clone());
+        }
+        let asking = PeerClient::new(self.connect(address)?)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX))
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        #[cfg(not(madsim))]
+        let asking = Asking { line: link::asks::Line::new(self.port(address)), client: asking };
+        reached.insert(key, asking.clone());
+        Ok(asking)
     }
 
     /// The way that the log's stream takes to this address: a link, if the member there has any.
@@ -143,40 +149,15 @@ impl Pool {
     #[cfg_attr(madsim, expect(clippy::unused_async, reason = "as on real sockets"))]
     pub async fn way_for_the_log(&self, address: &str) -> Result<Way, Status> {
         #[cfg(not(madsim))]
-        if let Some(wire) = self.link(address).await? {
+        if let Some(wire) = link::dial(&self.port(address), link::Kind::Log).await? {
             return Ok(Way::Link(wire));
         }
         Ok(Way::Grpc(self.client(address, Lane::Log)?))
     }
 
     #[cfg(not(madsim))]
-    async fn link(&self, address: &str) -> Result<Option<Box<dyn link::Wire>>, Status> {
-        let dialled = link::dial(address, link::Kind::Log, self.inner.tls.as_ref());
-        let late = |_| Err(Status::unavailable(format!("{address}: no connection in time")));
-        Runtime::timeout(self.connect_timeout(), dialled).await.unwrap_or_else(late)
-    }
-
-    /// Makes the calls that go over a link, if the member has any. It is made with the first request.
-    ///
-    /// # Errors
-    /// If the address can't be one.
-    #[cfg(not(madsim))]
-    pub fn asking(&self, address: &str, lane: Lane) -> Result<Asking, Status> {
-        let client = self.client(address, lane)?;
-        let mut lines = self.inner.lines.lock();
-        let line = lines
-            .entry((address.to_owned(), lane))
-            .or_insert_with(|| link::asks::Line::new(address, self.inner.tls.clone(), self.connect_timeout()));
-        Ok(Asking { line: line.clone(), client })
-    }
-
-    /// As [`Pool::client`]: links are of no use in simulation, where messages have no cost.
-    ///
-    /// # Errors
-    /// If the address can't be one.
-    #[cfg(madsim)]
-    pub fn asking(&self, address: &str, lane: Lane) -> Result<Asking, Status> {
-        self.client(address, lane)
+    fn port(&self, address: &str) -> link::Port {
+        link::Port { address: address.to_owned(), tls: self.inner.tls.clone(), patience: self.connect_timeout() }
     }
 
     #[cfg(not(madsim))]

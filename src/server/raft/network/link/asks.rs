@@ -7,7 +7,7 @@ use std::{
     collections::HashMap,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -19,12 +19,11 @@ use futures::{
 use openraft_rt::AsyncRuntime;
 use parking_lot::Mutex;
 use ringfence_proto::peer::{self as pb, link_ask::Ask, link_reply::Reply, peer_client::PeerClient, peer_server::Peer};
-use ringfence_tls::Connector;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::Framed;
 use tonic::{Request, Response, Status, transport::Channel};
 
-use super::{Frames, Kind, Wire, dial, end, status};
+use super::{Frames, Kind, Port, Wire, dial, end, status};
 use crate::raft::{network::service::PeerService, runtime::Runtime};
 
 /// The most calls that are open on a link. Whoever calls then waits; a member reads no further.
@@ -43,10 +42,7 @@ pub struct Line {
 }
 
 struct Inner {
-    address: String,
-    tls: Option<Connector>,
-    /// How long dialling may take.
-    patience: Duration,
+    port: Port,
     /// The last try to make a link, and when it began.
     tried: Mutex<Option<(Instant, Dialling)>>,
 }
@@ -56,9 +52,9 @@ type Dialled = Result<Option<mpsc::Sender<Open>>, Status>;
 type Dialling = Shared<BoxFuture<'static, Dialled>>;
 
 impl Line {
-    /// To this address.
-    pub fn new(address: &str, tls: Option<Connector>, patience: Duration) -> Self {
-        Self { inner: Arc::new(Inner { address: address.to_owned(), tls, patience, tried: Mutex::default() }) }
+    /// To this port.
+    pub fn new(port: Port) -> Self {
+        Self { inner: Arc::new(Inner { port, tried: Mutex::default() }) }
     }
 
     /// The link: that which is there, or another one that is made. One is made at a time, for all that want it.
@@ -83,9 +79,7 @@ impl Line {
     fn dial(&self) -> Dialling {
         let inner = self.inner.clone();
         let dialled = tokio::spawn(async move {
-            let dialled = dial(&inner.address, Kind::Asks, inner.tls.as_ref());
-            let late = |_| Err(Status::unavailable(format!("{}: no connection in time", inner.address)));
-            let wire = Runtime::timeout(inner.patience, dialled).await.unwrap_or_else(late)?;
+            let wire = dial(&inner.port, Kind::Asks).await?;
             Ok(wire.map(|wire| {
                 let (calling, calls) = mpsc::channel(OPEN_MAX);
                 Runtime::spawn(Calling {
@@ -179,45 +173,49 @@ impl Calling {
     }
 }
 
+impl Calling {
+    /// Ready when the link ends.
+    fn poll_on(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        while let Poll::Ready(reply) = self.wire.poll_next_unpin(context) {
+            match reply {
+                Some(reply) => self.settle(reply?),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        loop {
+            ready!(Pin::new(&mut self.wire).poll_ready(context))?;
+            match self.calls.poll_recv(context) {
+                Poll::Ready(Some((_, answers))) if answers.is_closed() => {}
+                Poll::Ready(Some((ask, answers))) => {
+                    self.last += 1;
+                    let ask = pb::LinkAsk { call: self.last, ask: Some(ask) };
+                    match Pin::new(&mut self.wire).start_send(ask) {
+                        Ok(()) => drop(self.owed.insert(self.last, answers)),
+                        // One that is too long is nobody else's matter.
+                        Err(status) => drop(answers.send(Err(status))),
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        ready!(Pin::new(&mut self.wire).poll_flush(context))?;
+        Poll::Pending
+    }
+}
+
 impl Future for Calling {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        loop {
-            match this.wire.poll_next_unpin(context) {
-                Poll::Ready(Some(Ok(reply))) => this.settle(reply),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                Poll::Pending => break,
-            }
-        }
-        loop {
-            match Pin::new(&mut this.wire).poll_ready(context) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-            match this.calls.poll_recv(context) {
-                Poll::Ready(Some((_, answers))) if answers.is_closed() => {}
-                Poll::Ready(Some((ask, answers))) => {
-                    this.last += 1;
-                    this.owed.insert(this.last, answers);
-                    let ask = pb::LinkAsk { call: this.last, ask: Some(ask) };
-                    // One that is too long is nobody else's matter.
-                    if let Err(status) = Pin::new(&mut this.wire).start_send(ask)
-                        && let Some(owed) = this.owed.remove(&this.last)
-                    {
-                        let _ = owed.send(Err(status));
-                    }
-                }
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending => break,
-            }
-        }
-        match Pin::new(&mut this.wire).poll_flush(context) {
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-        }
+        self.poll_on(context).map(told)
+    }
+}
+
+/// Says how a link ended, to those who look for it.
+fn told(ended: Result<(), Status>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a link for calls broke off");
     }
 }
 
@@ -255,37 +253,37 @@ struct Answering<W, F> {
     open: FuturesUnordered<BoxFuture<'static, pb::LinkReply>>,
 }
 
+impl<W: Wire, F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Unpin> Answering<W, F> {
+    /// Ready when the link ends.
+    fn poll_on(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        loop {
+            // Answers, as many as the connection takes.
+            ready!(Pin::new(&mut self.wire).poll_ready(context))?;
+            while let Poll::Ready(Some(reply)) = self.open.poll_next_unpin(context) {
+                Pin::new(&mut self.wire).start_send(reply)?;
+                ready!(Pin::new(&mut self.wire).poll_ready(context))?;
+            }
+            if self.open.len() >= OPEN_MAX {
+                break;
+            }
+            match self.wire.poll_next_unpin(context) {
+                Poll::Ready(Some(ask)) => {
+                    let open = (self.answer)(ask?);
+                    self.open.push(open);
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        ready!(Pin::new(&mut self.wire).poll_flush(context))?;
+        Poll::Pending
+    }
+}
+
 impl<W: Wire, F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Unpin> Future for Answering<W, F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        loop {
-            // Answers, as many as the connection takes.
-            loop {
-                match Pin::new(&mut this.wire).poll_ready(context) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-                let Poll::Ready(Some(reply)) = this.open.poll_next_unpin(context) else { break };
-                if let Err(error) = Pin::new(&mut this.wire).start_send(reply) {
-                    tracing::debug!(%error, "an answer can't go over a link");
-                    return Poll::Ready(());
-                }
-            }
-            if this.open.len() >= OPEN_MAX {
-                break;
-            }
-            match this.wire.poll_next_unpin(context) {
-                Poll::Ready(Some(Ok(ask))) => this.open.push((this.answer)(ask)),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
-                Poll::Pending => break,
-            }
-        }
-        match Pin::new(&mut this.wire).poll_flush(context) {
-            Poll::Ready(Err(_)) => Poll::Ready(()),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
-        }
+        self.poll_on(context).map(told)
     }
 }

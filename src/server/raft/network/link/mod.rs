@@ -5,8 +5,8 @@
 //! [`asks`] the calls that are made all the time. Everything else stays with gRPC, and so do these with a member that has no links.
 //!
 //! A link begins with a preface from both sides, first of whoever dials, which says what it carries. The port of a member of a version
-//! before links speaks HTTP/2 alone: it answers something else, or closes the connection. After the preface come frames: a length in four bytes, the
-//! greatest first, and a message of `ringfence.peer.v1`.
+//! before links speaks HTTP/2 alone: it answers something else, or breaks the handshake of TLS off. After the preface come frames: a length in four
+//! bytes, the greatest first, and a message of `ringfence.peer.v1`.
 
 pub mod asks;
 pub mod log;
@@ -39,9 +39,8 @@ use crate::{
 /// The name of all links where TLS asks for one (ALPN).
 pub const PROTOCOL: &[u8] = b"ringfence-link";
 
-/// What both sides begin with, and a byte for the kind after it. HTTP begins with another first byte.
-const PREFACE: [u8; 7] = *b"RFLINK\x01";
-const PREFACE_BYTES: usize = PREFACE.len() + 1;
+/// Bytes of what both sides begin with: a name, a version, and the kind. HTTP begins with another first byte.
+const PREFACE_BYTES: usize = 8;
 
 /// Bytes that aren't acknowledged for so long, and as much silence after questions whether anybody is there, end a connection. Nothing else
 /// would, where the other machine is gone.
@@ -59,12 +58,10 @@ pub enum Kind {
 impl Kind {
     /// What a link of the kind begins with.
     fn preface(self) -> [u8; PREFACE_BYTES] {
-        let kind = match self {
-            Self::Log => b'L',
-            Self::Asks => b'A',
-        };
-        let [a, b, c, d, e, f, g] = PREFACE;
-        [a, b, c, d, e, f, g, kind]
+        match self {
+            Self::Log => *b"RFLINK\x01L",
+            Self::Asks => *b"RFLINK\x01A",
+        }
     }
 
     fn of(preface: [u8; PREFACE_BYTES]) -> Option<Self> {
@@ -131,11 +128,27 @@ fn status(end: pb::LinkEnd) -> Status {
     Status::new(Code::from_i32(end.code), end.message)
 }
 
-/// Makes a connection to a member's peer port, and asks for a link on it. `None` if the member has none. Cancel safe.
+/// How a member's peer port is reached.
+#[derive(Clone)]
+pub struct Port {
+    /// Where it is.
+    pub address: String,
+    /// If it has TLS.
+    pub tls: Option<Connector>,
+    /// How long it may take.
+    pub patience: Duration,
+}
+
+/// Makes a connection to a peer port, and asks for a link on it. `None` if the member has none. Cancel safe.
 ///
 /// # Errors
-/// That no connection was made, or it ended: [`Code::Unavailable`], with the system's error as its source.
-pub async fn dial(address: &str, kind: Kind, tls: Option<&Connector>) -> Result<Option<Box<dyn Wire>>, Status> {
+/// That no connection was made in time, or it ended: [`Code::Unavailable`], with the system's error as its source if there is one.
+pub async fn dial(port: &Port, kind: Kind) -> Result<Option<Box<dyn Wire>>, Status> {
+    let late = |_| Err(Status::unavailable(format!("{}: no connection in time", port.address)));
+    Runtime::timeout(port.patience, dial_for_long(port, kind)).await.unwrap_or_else(late)
+}
+
+async fn dial_for_long(Port { address, tls, .. }: &Port, kind: Kind) -> Result<Option<Box<dyn Wire>>, Status> {
     let Some(tls) = tls else {
         let stream = TcpStream::connect(address).await.map_err(|error| unreachable(address, error))?;
         let prepared = stream.set_nodelay(true).and_then(|()| watch_over(&stream));

@@ -124,11 +124,15 @@ fn told(ask: &pb::LinkAsk) -> pb::LinkReply {
     pb::LinkReply { call: ask.call, reply: Some(pb::link_reply::Reply::ReadIndex(answer)) }
 }
 
+fn plain(address: &str) -> Port {
+    Port { address: address.to_owned(), tls: None, patience: HANDSHAKE_TIMEOUT }
+}
+
 /// A member's port, and who calls there. Nobody answers gRPC.
 async fn port() -> (TcpListener, asks::Asking) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let line = asks::Line::new(&address, None, HANDSHAKE_TIMEOUT);
+    let line = asks::Line::new(plain(&address));
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap().connect_lazy();
     (listener, asks::Asking { line, client: pb::peer_client::PeerClient::new(channel) })
 }
@@ -267,11 +271,11 @@ async fn a_dialler_learns_whether_there_are_links() {
         let (closed, _) = listener.accept().await.unwrap();
         drop(closed);
     });
-    assert!(dial(&address, Kind::Log, None).await.unwrap().is_none());
+    assert!(dial(&plain(&address), Kind::Log).await.unwrap().is_none());
     // One that hung up may have links.
-    let closed = dial(&address, Kind::Asks, None).await.err().unwrap();
+    let closed = dial(&plain(&address), Kind::Asks).await.err().unwrap();
     assert!(closed.code() == Code::Unavailable && !surely_not_sent(&closed));
     port.await.unwrap();
-    let refused = dial(&address, Kind::Asks, None).await.err().unwrap();
+    let refused = dial(&plain(&address), Kind::Asks).await.err().unwrap();
     assert!(refused.code() == Code::Unavailable && surely_not_sent(&refused));
 }
