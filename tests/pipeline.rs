@@ -1,35 +1,86 @@
-//! Calls on one stream over raw gRPC, as pipeline.proto promises them.
+//! Calls on one stream, over gRPC and on links, as pipeline.proto promises them.
 
 use std::{collections::HashMap, time::Duration};
 
+use futures::{Stream, StreamExt, stream::BoxStream};
+use ringfence_link::{Frames, Kind, Port};
 use ringfence_proto::v1::{pipelined_answer::Answer, pipelined_call::Call, *};
 use ringfence_tests::{
     World,
     raw::{Raw, acquire, bytes, campaign, delete, get, put, refusal, release, then_put, try_acquire},
-    wait::{until, within},
+    wait::{PATIENCE, until, within},
 };
 use tokio::sync::mpsc;
-use tonic::{Code, Request, Status, Streaming};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 /// What a server takes of one message, and of one stream at a time.
 const CALLS_PER_MESSAGE_MAX: u64 = 1024;
 const CALLS_MAX: u64 = 2048;
 
+/// What carries a stream.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Grpc,
+    Link,
+}
+
+/// Makes each a test of either way.
+macro_rules! on_either_way {
+    ($($test:ident),* $(,)?) => {
+        mod over_grpc {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Way::Grpc).await;
+            })*
+        }
+
+        mod on_links {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Way::Link).await;
+            })*
+        }
+    };
+}
+
+on_either_way! {
+    calls_of_one_message_are_all_answered_as_calls_by_themselves,
+    a_refusal_is_that_of_the_call_by_itself,
+    what_makes_no_sense_ends_the_stream,
+    a_wait_that_is_given_up_is_withdrawn,
+    a_call_ends_when_its_time_is_over,
+    more_calls_than_a_stream_may_have_are_refused_and_may_be_given_up,
+    a_large_answer_is_left_to_a_call_by_itself,
+    a_server_that_stops_says_so_and_refuses_what_comes_later,
+}
+
 /// A stream of calls.
 struct Calls {
     requests: mpsc::Sender<PipelineRequest>,
-    responses: Streaming<PipelineResponse>,
+    responses: BoxStream<'static, Result<PipelineResponse, Status>>,
     /// Those that came while another was waited for.
     answers: HashMap<u64, Answer>,
     closing: bool,
 }
 
 impl Calls {
-    async fn open(node: &mut Raw) -> Self {
+    async fn open(way: Way, world: &World) -> Self {
         let (requests, receiver) = mpsc::channel(16);
         let receiver = tokio_stream::wrappers::ReceiverStream::new(receiver);
-        let responses = within("the stream", node.pipeline.open(receiver)).await.unwrap().into_inner();
+        let responses = match way {
+            Way::Grpc => {
+                let mut node = world.raw(1);
+                within("the stream", node.pipeline.open(receiver)).await.unwrap().into_inner().boxed()
+            }
+            Way::Link => {
+                let address = world.node(1).client_address().to_string();
+                let port =
+                    Port { address, tls: None, connect_timeout: PATIENCE, answer_timeout: PATIENCE, silence_max: None };
+                let wire = ringfence_link::dial(&port, Kind::Calls).await.unwrap().expect("the server has links");
+                driven(ringfence_link::carry(wire, Frames::new(usize::MAX), receiver))
+            }
+        };
         Self { requests, responses, answers: HashMap::new(), closing: false }
     }
 
@@ -40,7 +91,7 @@ impl Calls {
 
     /// Takes the next message.
     async fn next(&mut self) -> Result<Option<()>, Status> {
-        let Some(response) = within("an answer", self.responses.message()).await? else { return Ok(None) };
+        let Some(response) = within("an answer", self.responses.next()).await.transpose()? else { return Ok(None) };
         self.closing |= response.closing;
         for PipelinedAnswer { id, answer } in response.answers {
             assert!(self.answers.insert(id, answer.unwrap()).is_none(), "{id} is answered twice");
@@ -76,6 +127,38 @@ impl Calls {
     }
 }
 
+/// What comes on a link, on which something is sent only while somebody waits for what comes.
+fn driven(
+    mut link: impl Stream<Item = Result<PipelineResponse, Status>> + Send + Unpin + 'static,
+) -> BoxStream<'static, Result<PipelineResponse, Status>> {
+    let (come, responses) = mpsc::channel(16);
+    tokio::spawn(async move {
+        loop {
+            let response = tokio::select! {
+                () = come.closed() => return,
+                response = link.next() => response,
+            };
+            match response {
+                Some(response) => drop(come.send(response.and_then(ended)).await),
+                None => return,
+            }
+        }
+    });
+    tokio_stream::wrappers::ReceiverStream::new(responses).boxed()
+}
+
+/// The message, unless it says that it is the last.
+fn ended(response: PipelineResponse) -> Result<PipelineResponse, Status> {
+    match response.end {
+        Some(end) => Err(from_message(end)),
+        None => Ok(response),
+    }
+}
+
+fn from_message(PipelinedStatus { code, message, details }: PipelinedStatus) -> Status {
+    Status::with_details(Code::from(i32::try_from(code).unwrap()), message, details)
+}
+
 fn call(id: u64, call: Call) -> PipelinedCall {
     PipelinedCall { id, timeout_ms: 0, call: Some(call) }
 }
@@ -90,8 +173,8 @@ fn wait(id: u64, session_id: u64) -> PipelinedCall {
 }
 
 fn status(answer: Answer) -> Status {
-    let Answer::Status(PipelinedStatus { code, message, details }) = answer else { panic!("{answer:?}") };
-    Status::with_details(Code::from(i32::try_from(code).unwrap()), message, details)
+    let Answer::Status(status) = answer else { panic!("{answer:?}") };
+    from_message(status)
 }
 
 /// Waits until so many claims wait for `l`.
@@ -112,11 +195,10 @@ async fn held() -> (World, Raw, Claim, u64) {
     (world, node, claim, bob)
 }
 
-#[tokio::test]
-async fn calls_of_one_message_are_all_answered_as_calls_by_themselves() {
+async fn calls_of_one_message_are_all_answered_as_calls_by_themselves(way: Way) {
     let (world, mut node, held, bob) = held().await;
     world.level().await;
-    let mut calls = Calls::open(&mut node).await;
+    let mut calls = Calls::open(way, &world).await;
     calls.send((1..=500).map(|id| call(id, Call::Put(put(&format!("k/{id}"), &id.to_string()))))).await;
     for id in (1..=500).rev() {
         let Answer::Put(answer) = calls.answer(id).await else { panic!("call {id}") };
@@ -151,7 +233,10 @@ async fn calls_of_one_message_are_all_answered_as_calls_by_themselves() {
     node.lock.release(release("l", held.session_id, held.token)).await.unwrap();
     let Answer::Acquire(granted) = calls.answer(8).await else { panic!("acquire") };
     assert_eq!(granted.claim.unwrap().session_id, bob);
-    // Who ends its side still gets what is owed, and then the end.
+    // Who ends its side still gets what is owed, and then the end. On a link the end of a side is that of the link.
+    if let Way::Link = way {
+        return;
+    }
     calls.send([call(10, Call::Put(put("k", "w")))]).await;
     let Calls { requests, .. } = &mut calls;
     *requests = mpsc::channel(1).0;
@@ -159,10 +244,9 @@ async fn calls_of_one_message_are_all_answered_as_calls_by_themselves() {
     assert_eq!(calls.next().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_refusal_is_that_of_the_call_by_itself() {
-    let (_world, mut node, held, bob) = held().await;
-    let mut calls = Calls::open(&mut node).await;
+async fn a_refusal_is_that_of_the_call_by_itself(way: Way) {
+    let (world, mut node, held, bob) = held().await;
+    let mut calls = Calls::open(way, &world).await;
     let no_session = PutRequest { session_id: 77, ..put("k", "v") };
     let alone = [
         node.kv.put(put("", "v")).await.unwrap_err(),
@@ -191,9 +275,8 @@ async fn a_refusal_is_that_of_the_call_by_itself() {
     }
 }
 
-#[tokio::test]
-async fn what_makes_no_sense_ends_the_stream() {
-    let (_world, mut node, _, bob) = held().await;
+async fn what_makes_no_sense_ends_the_stream(way: Way) {
+    let (world, mut node, _, bob) = held().await;
     let unknown = vec![PipelinedCall { id: 7, ..Default::default() }];
     let in_use = vec![wait(7, bob), call(7, Call::Put(put("k", "v")))];
     let too_many = (0..=CALLS_PER_MESSAGE_MAX).map(cancel).collect();
@@ -204,23 +287,22 @@ async fn what_makes_no_sense_ends_the_stream() {
         ("too many", too_many, Code::InvalidArgument),
         ("too large", too_large, Code::OutOfRange),
     ] {
-        let mut calls = Calls::open(&mut node).await;
+        let mut calls = Calls::open(way, &world).await;
         calls.send(message).await;
         let status = calls.end().await;
         assert_eq!(status.code(), code, "{what}: {status:?}");
     }
     // What had begun there has ended with it, and the connection hasn't.
     queued(&mut node, 0).await;
-    let mut calls = Calls::open(&mut node).await;
+    let mut calls = Calls::open(way, &world).await;
     calls.send((1..=CALLS_PER_MESSAGE_MAX).map(cancel)).await;
     assert!(matches!(calls.ask(7, Call::Put(put("k", "v"))).await, Answer::Put(_)), "a message may be full");
     assert!(matches!(calls.ask(7, Call::Range(get("k"))).await, Answer::Range(_)), "an id may be used again");
 }
 
-#[tokio::test]
-async fn a_wait_that_is_given_up_is_withdrawn() {
-    let (_world, mut node, _, bob) = held().await;
-    let calls = Calls::open(&mut node).await;
+async fn a_wait_that_is_given_up_is_withdrawn(way: Way) {
+    let (world, mut node, _, bob) = held().await;
+    let calls = Calls::open(way, &world).await;
     calls.send([wait(1, bob), wait(2, bob), wait(3, bob)]).await;
     queued(&mut node, 3).await;
     calls.send([cancel(2), cancel(77)]).await;
@@ -232,10 +314,9 @@ async fn a_wait_that_is_given_up_is_withdrawn() {
     queued(&mut node, 0).await;
 }
 
-#[tokio::test]
-async fn a_call_ends_when_its_time_is_over() {
-    let (_world, mut node, _, bob) = held().await;
-    let mut calls = Calls::open(&mut node).await;
+async fn a_call_ends_when_its_time_is_over(way: Way) {
+    let (world, mut node, _, bob) = held().await;
+    let mut calls = Calls::open(way, &world).await;
     calls.send([PipelinedCall { timeout_ms: 50, ..wait(1, bob) }]).await;
     let told = status(calls.answer(1).await);
     let mut alone = Request::new(acquire("l", bob));
@@ -248,10 +329,9 @@ async fn a_call_ends_when_its_time_is_over() {
     assert!(matches!(calls.answer(2).await, Answer::Range(_)));
 }
 
-#[tokio::test]
-async fn more_calls_than_a_stream_may_have_are_refused_and_may_be_given_up() {
-    let (_world, mut node, _, bob) = held().await;
-    let mut calls = Calls::open(&mut node).await;
+async fn more_calls_than_a_stream_may_have_are_refused_and_may_be_given_up(way: Way) {
+    let (world, mut node, _, bob) = held().await;
+    let mut calls = Calls::open(way, &world).await;
     for half in [1..=CALLS_MAX / 2, CALLS_MAX / 2 + 1..=CALLS_MAX] {
         calls.send(half.map(|id| wait(id, bob))).await;
     }
@@ -266,13 +346,12 @@ async fn more_calls_than_a_stream_may_have_are_refused_and_may_be_given_up() {
     assert!(calls.answers.is_empty(), "{:?}", calls.answers);
 }
 
-#[tokio::test]
-async fn a_large_answer_is_left_to_a_call_by_itself() {
+async fn a_large_answer_is_left_to_a_call_by_itself(way: Way) {
     let world = World::start(1).await;
     let mut node = world.raw(1);
     node.put("large", &"v".repeat(64 << 10)).await.unwrap();
     node.put("small", &"v".repeat(60 << 10)).await.unwrap();
-    let mut calls = Calls::open(&mut node).await;
+    let mut calls = Calls::open(way, &world).await;
     assert_eq!(calls.ask(1, Call::Range(get("large"))).await, Answer::Alone(PipelineAlone {}));
     let small = calls.ask(2, Call::Range(get("small"))).await;
     assert!(matches!(small, Answer::Range(_)));
@@ -284,10 +363,9 @@ async fn a_large_answer_is_left_to_a_call_by_itself() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stops_says_so_and_refuses_what_comes_later() {
+async fn a_server_that_stops_says_so_and_refuses_what_comes_later(way: Way) {
     let (world, mut node, _, bob) = held().await;
-    let mut calls = Calls::open(&mut node).await;
+    let mut calls = Calls::open(way, &world).await;
     calls.send([wait(1, bob)]).await;
     queued(&mut node, 1).await;
     let process = world.node(1).process().unwrap();
@@ -301,6 +379,19 @@ async fn a_server_that_stops_says_so_and_refuses_what_comes_later() {
         assert_eq!(refusal(Err::<(), _>(told)), (Code::Unavailable, "STOPPING".into()), "call {id}");
     }
     drop(calls);
-    world.node(1).ended(ringfence_tests::wait::PATIENCE).await.unwrap();
+    world.node(1).ended(PATIENCE).await.unwrap();
     assert_eq!(world.node(1).exit_code(), Some(0), "{}", world.node(1).log_tail(20));
+}
+
+#[tokio::test]
+async fn a_question_on_a_link_is_answered_at_once() {
+    let (world, mut node, _, bob) = held().await;
+    let mut calls = Calls::open(Way::Link, &world).await;
+    calls.send([wait(1, bob)]).await;
+    queued(&mut node, 1).await;
+    for _ in 0..3 {
+        calls.send([]).await;
+        assert_eq!(calls.next().await.unwrap(), Some(()));
+    }
+    assert!(calls.answers.is_empty());
 }

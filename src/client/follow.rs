@@ -7,19 +7,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
+#[cfg(not(madsim))]
+use ringfence_link::Kind;
 use ringfence_proto::v1;
 use ringfence_proto::v1::watch_canceled::Reason;
 use ringfence_proto::v1::watch_response::Response;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
-use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
+use tonic::Status;
 
 use crate::backoff::Backoff;
 use crate::convert::{event, key_value, millis};
 use crate::core::{Core, MESSAGE_BYTES_MAX};
 use crate::error::{Error, Result};
+#[cfg(not(madsim))]
+use crate::link;
 use crate::route::{Address, Toward};
 use crate::select;
 use crate::types::Revision;
@@ -146,21 +151,9 @@ impl Follower {
         if matches!(self.place, Place::Snapshot(_)) {
             self.place = Place::Start;
         }
-        let lane = match self.core.pool.long(address) {
-            Ok(lane) => lane,
-            Err(error) => return Left::Failed(error),
-        };
-        // The sender is kept: the member would take its end for ours.
-        let (sender, requests) = mpsc::channel(1);
-        let create = v1::WatchRequest { request: Some(v1::watch_request::Request::Create(self.create())) };
-        if sender.try_send(create).is_err() {
-            return Left::Unread;
-        }
-        let mut client =
-            v1::watch_client::WatchClient::new(lane.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let mut answers = match timeout(START_TIMEOUT, client.watch(ReceiverStream::new(requests))).await {
-            Ok(Ok(answers)) => answers.into_inner(),
-            Ok(Err(status)) => return left(&status),
+        let mut answers = match timeout(START_TIMEOUT, self.open(address)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(left)) => return left,
             Err(_) => return Left::Broken(Trouble::member("no stream for a watch in time")),
         };
         let core = Arc::clone(&self.core);
@@ -182,6 +175,30 @@ impl Follower {
                 return left;
             }
         }
+    }
+
+    /// Opens a stream, on which the watch is asked for.
+    async fn open(&self, address: &Address) -> Result<Answers, Left> {
+        let (sender, requests) = mpsc::channel(1);
+        let create = v1::WatchRequest { request: Some(v1::watch_request::Request::Create(self.create())) };
+        if sender.try_send(create).is_err() {
+            return Err(Left::Unread);
+        }
+        let requests = ReceiverStream::new(requests);
+        #[cfg(not(madsim))]
+        if let Some(linked) = self.core.pool.linked(address)
+            && let Some(wire) = linked.links.open(Kind::Watches).await.map_err(|status| left(&status))?
+        {
+            // The question whether the member is there. While one waits to be sent, there need not be another.
+            let ask = move || drop(sender.try_send(v1::WatchRequest::default()));
+            return Ok(keeping(linked, link::carry(wire, requests, ask)));
+        }
+        let lane = self.core.pool.long(address).map_err(Left::Failed)?;
+        let mut client =
+            v1::watch_client::WatchClient::new(lane.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let answers = client.watch(requests).await.map_err(|status| left(&status))?.into_inner();
+        // The sender, since the member would take its end for ours.
+        Ok(keeping((lane, sender), answers))
     }
 
     /// By mistake it goes on a revision too early, or too late.
@@ -234,6 +251,8 @@ impl Follower {
             Some(Response::Events(events)) => self.events(events).await,
             Some(Response::Progress(progress)) => self.progress(progress.revision),
             Some(Response::Canceled(canceled)) => Err(self.canceled(canceled)),
+            // It answers the question whether it is there.
+            None if answer.header.is_none() => Ok(()),
             None => Err(Left::Failed(Error::Protocol { message: "watch: an empty message".to_owned() })),
         }
     }
@@ -330,7 +349,22 @@ impl Follower {
     }
 }
 
-async fn next(answers: &mut Streaming<v1::WatchResponse>) -> Result<v1::WatchResponse, Left> {
+/// What a member says to a watch.
+type Answers = BoxStream<'static, std::result::Result<v1::WatchResponse, Status>>;
+
+/// The answers, which keep something as long as they are there.
+fn keeping<T: Send + 'static>(
+    kept: T,
+    answers: impl Stream<Item = std::result::Result<v1::WatchResponse, Status>> + Send + 'static,
+) -> Answers {
+    let answers = answers.map(move |answer| {
+        let _ = &kept;
+        answer
+    });
+    Box::pin(answers)
+}
+
+async fn next(answers: &mut Answers) -> Result<v1::WatchResponse, Left> {
     match answers.next().await {
         Some(Ok(answer)) => Ok(answer),
         Some(Err(status)) => Err(left(&status)),
@@ -338,7 +372,7 @@ async fn next(answers: &mut Streaming<v1::WatchResponse>) -> Result<v1::WatchRes
     }
 }
 
-fn left(status: &tonic::Status) -> Left {
+fn left(status: &Status) -> Left {
     match judge(status, Subject::default()) {
         Verdict::NotDone(trouble) | Verdict::Unknown(trouble) => Left::Broken(trouble),
         Verdict::Final(error) => Left::Failed(error),

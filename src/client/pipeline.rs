@@ -1,8 +1,9 @@
 //! Calls to one member on one stream: what callers ask at about the same time leaves in one message, and what is answered together comes
 //! in one.
 //!
-//! One stream lives as long as its connection. When it breaks, all who wait for an answer hear so, and the next call opens another. A
-//! member without pipelines says so at the first call, and is asked by calls by themselves from then on.
+//! One stream lives as long as its connection. When it breaks, all who wait for an answer hear so, and the next call opens another. It is
+//! a [link](ringfence_link), or a call of gRPC with a member that has no links. A member without pipelines says so at the first call, and is
+//! asked by calls by themselves from then on.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::error::Error;
@@ -13,18 +14,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures::Stream;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
 use parking_lot::Mutex;
 use prost::Message;
+use ringfence_link::Kind;
 use ringfence_proto::v1::pipeline_client::PipelineClient;
 use ringfence_proto::v1::pipelined_answer::Answer;
-use ringfence_proto::v1::{PipelineCancel, PipelineRequest, PipelinedCall, pipelined_call::Call};
+use ringfence_proto::v1::{
+    PipelineCancel, PipelineRequest, PipelineResponse, PipelinedCall, PipelinedStatus, pipelined_call::Call,
+};
 use tokio::sync::oneshot;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::attempt::whole_ms;
 use crate::core::MESSAGE_BYTES_MAX;
+use crate::link::{self, Links};
 use crate::pipelined::Pipelined;
 use crate::verdict::words;
 
@@ -39,10 +45,18 @@ const WAITS_MAX: usize = 1000;
 /// One member's pipeline. Dropping it ends the stream when all calls are answered.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
-    channel: Channel,
+    member: Member,
     /// The newest stream. How that has ended says whether another is worth opening.
     line: Mutex<Option<Arc<Line>>>,
     waits: Arc<AtomicUsize>,
+}
+
+/// How the member is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) links: Arc<Links>,
+    /// Without links.
+    pub(crate) channel: Channel,
 }
 
 /// How a call over a pipeline ended that has no answer.
@@ -54,8 +68,8 @@ pub(crate) enum Unanswered {
 }
 
 impl Pipeline {
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel, line: Mutex::default(), waits: Arc::default() }
+    pub(crate) fn new(member: Member) -> Self {
+        Self { member, line: Mutex::default(), waits: Arc::default() }
     }
 
     /// Makes a call. Dropping the future gives it up, and tells the member so.
@@ -82,10 +96,7 @@ impl Pipeline {
         asked.answered = true;
         match answer? {
             Answer::Alone(_) => Err(Unanswered::Alone),
-            Answer::Status(status) => {
-                let code = Code::from(i32::try_from(status.code).unwrap_or_default());
-                Err(Unanswered::Failed(Status::with_details(code, status.message, status.details)))
-            }
+            Answer::Status(status) => Err(Unanswered::Failed(from_message(status))),
             answer => Q::answer(answer)
                 .ok_or_else(|| Unanswered::Failed(Status::internal("the member answered another call than was made"))),
         }
@@ -108,7 +119,7 @@ impl Pipeline {
             }
         }
         let line = Arc::new(Line::default());
-        tokio::spawn(serve(line.clone(), self.channel.clone()));
+        tokio::spawn(serve(line.clone(), self.member.clone()));
         *newest = Some(line.clone());
         Some(line)
     }
@@ -147,6 +158,8 @@ struct Queue {
     calls: VecDeque<PipelinedCall>,
     /// Those that were sent and given up, of which the member isn't told yet.
     cancels: VecDeque<u64>,
+    /// The member is to be asked whether it is there.
+    asks: bool,
     /// Sent or not, by their ids.
     waiting: HashMap<u64, Told>,
     /// Of whoever sends.
@@ -179,7 +192,7 @@ impl Queue {
     }
 
     fn can_send(&self) -> bool {
-        !self.cancels.is_empty() || !self.calls.is_empty() && self.has_room()
+        self.asks || !self.cancels.is_empty() || !self.calls.is_empty() && self.has_room()
     }
 
     fn wake(&mut self) {
@@ -198,6 +211,13 @@ impl Line {
         queue.wake();
     }
 
+    /// Asks whether the member is there, with the next calls or without any.
+    fn ask(&self) {
+        let mut queue = self.queue.lock();
+        queue.asks = true;
+        queue.wake();
+    }
+
     /// Hands answers to those who wait for them.
     fn answered(&self, answers: impl Iterator<Item = (u64, Option<Answer>)>) {
         let mut queue = self.queue.lock();
@@ -207,7 +227,7 @@ impl Line {
                 let _ = told.send(Ok(answer));
             }
         }
-        if queue.can_send() {
+        if queue.can_send() || queue.closing {
             queue.wake();
         }
     }
@@ -283,9 +303,10 @@ impl Drop for Asked {
     }
 }
 
-/// What is to be sent, a message at a time.
+/// What is to be sent, a message at a time. On a link it ends when everything is answered: its end is that of the link.
 struct Outgoing {
     line: Arc<Line>,
+    on_link: bool,
     /// Others that are about to ask were let by.
     waited: bool,
 }
@@ -298,7 +319,7 @@ impl Stream for Outgoing {
         let mut queue = line.queue.lock();
         if !queue.can_send() {
             self.waited = false;
-            if queue.closing && queue.calls.is_empty() {
+            if queue.closing && queue.calls.is_empty() && !(self.on_link && !queue.waiting.is_empty()) {
                 return Poll::Ready(None);
             }
             queue.waker = Some(context.waker().clone());
@@ -310,6 +331,7 @@ impl Stream for Outgoing {
             return Poll::Pending;
         }
         self.waited = false;
+        queue.asks = false;
         let (mut calls, mut bytes) = (Vec::with_capacity(queue.calls.len().min(CALLS_PER_MESSAGE)), 0);
         while calls.len() < CALLS_PER_MESSAGE
             && bytes < MESSAGE_BYTES
@@ -322,13 +344,25 @@ impl Stream for Outgoing {
     }
 }
 
+async fn open(
+    member: &Member,
+    mut outgoing: Outgoing,
+) -> Result<BoxStream<'static, Result<PipelineResponse, Status>>, Status> {
+    if let Some(wire) = member.links.open(Kind::Calls).await? {
+        let line = outgoing.line.clone();
+        outgoing.on_link = true;
+        return Ok(link::carry(wire, outgoing, move || line.ask()));
+    }
+    let mut client = PipelineClient::new(member.channel.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Ok(client.open(outgoing).await?.into_inner().boxed())
+}
+
 /// Opens the stream and hands answers over until it ends.
-async fn serve(line: Arc<Line>, channel: Channel) {
-    let mut client = PipelineClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let outgoing = Outgoing { line: line.clone(), waited: false };
+async fn serve(line: Arc<Line>, member: Member) {
+    let outgoing = Outgoing { line: line.clone(), on_link: false, waited: false };
     let mut ending = Ending { line, opened: false, status: broken("its runtime has ended") };
-    let mut answers = match client.open(outgoing).await {
-        Ok(response) => response.into_inner(),
+    let mut answers = match open(&member, outgoing).await {
+        Ok(answers) => answers,
         Err(status) => {
             ending.status = status;
             return;
@@ -336,16 +370,17 @@ async fn serve(line: Arc<Line>, channel: Channel) {
     };
     ending.opened = true;
     ending.status = loop {
-        match answers.message().await {
-            Ok(Some(message)) => {
+        match answers.next().await {
+            Some(Ok(PipelineResponse { end: Some(end), .. })) => break broken(&end.message),
+            Some(Ok(message)) => {
                 if message.closing {
                     ending.line.close();
                 }
                 ending.line.answered(message.answers.into_iter().map(|answer| (answer.id, answer.answer)));
             }
-            Ok(None) => break broken("the member ended it"),
+            None => break broken("the member ended it"),
             // Whatever its code says: it answers none of the calls, and those that were sent may have been done.
-            Err(status) => break broken(&words(&status, true)),
+            Some(Err(status)) => break broken(&words(&status, true)),
         }
     };
 }
@@ -361,6 +396,11 @@ impl Drop for Ending {
     fn drop(&mut self) {
         self.line.ended(&self.status, self.opened);
     }
+}
+
+fn from_message(status: PipelinedStatus) -> Status {
+    let code = Code::from(i32::try_from(status.code).unwrap_or_default());
+    Status::with_details(code, status.message, status.details)
 }
 
 fn broken(why: &str) -> Status {

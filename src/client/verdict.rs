@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::time::Duration;
 
+#[cfg(not(madsim))]
+use ringfence_link::DialError;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -143,7 +145,9 @@ const TIMEOUT_EXPIRED: &str = "Timeout expired";
 fn never_connected(status: &Status) -> bool {
     let mut source = status.source();
     while let Some(error) = source {
-        if error.is::<tonic::ConnectError>() || error.is::<crate::pipeline::NeverSent>() {
+        let unreachable = |error: &DialError| matches!(error, DialError::Unreachable { .. });
+        let never = error.is::<tonic::ConnectError>() || error.is::<crate::pipeline::NeverSent>();
+        if never || error.downcast_ref().is_some_and(unreachable) {
             return true;
         }
         source = error.source();

@@ -15,7 +15,8 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, future::BoxFuture};
+use futures::Stream;
+use ringfence_link::preface;
 use ringfence_tls::{Accepted, Acceptor};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -33,9 +34,6 @@ use crate::{
 /// How long accepting rests after the system refused it. Without a rest the error would come again at once, for ever.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Serves a connection that doesn't speak HTTP, to its end.
-pub type Diverted = Arc<dyn Fn(Connection) -> BoxFuture<'static, ()> + Send + Sync>;
-
 /// The connections of a port.
 pub struct Incoming {
     listener: TcpListener,
@@ -43,8 +41,8 @@ pub struct Incoming {
     most: usize,
     rest: Option<Pin<Box<Sleep>>>,
     tls: Option<Acceptor>,
-    diverted: Option<Diverted>,
-    /// Those whose handshake isn't over, or that are diverted; `None` comes of one that failed or ended. They end with this value.
+    sorted: bool,
+    /// Those whose handshake isn't over, or that have said nothing yet; `None` comes of one that failed. They end with this value.
     handshakes: JoinSet<Option<Connection>>,
     /// Looks after the certificates, as long as this value lives.
     keeper: JoinSet<()>,
@@ -76,7 +74,7 @@ impl Incoming {
             most,
             rest: None,
             tls: None,
-            diverted: None,
+            sorted: false,
             handshakes: JoinSet::new(),
             keeper: JoinSet::new(),
         })
@@ -90,11 +88,10 @@ impl Incoming {
         self
     }
 
-    /// Connections that don't begin as HTTP does are served by this, beside those that come out of the stream, and end with it.
+    /// Connections say whether they are [links](Connection::is_link): they come when they have begun.
     #[must_use]
-    pub fn diverting(mut self, diverted: Diverted) -> Self {
-        self.diverted = Some(diverted);
-        self
+    pub fn sorted(self) -> Self {
+        Self { sorted: true, ..self }
     }
 
     /// Where it listens.
@@ -131,31 +128,24 @@ impl Stream for Incoming {
                         tracing::debug!(%peer, %error, "TCP_NODELAY can't be set");
                     }
                     let counted = Counted::new(&self.open);
-                    let (tls, diverted) = (self.tls.clone(), self.diverted.clone());
-                    if tls.is_none() && diverted.is_none() {
-                        return Poll::Ready(Some(Ok(Connection::new(Wire::Plain(stream), counted))));
+                    let (tls, sorted) = (self.tls.clone(), self.sorted);
+                    if tls.is_none() && !sorted {
+                        return Poll::Ready(Some(Ok(Connection::new(Wire::Plain(stream), false, counted))));
                     }
                     self.handshakes.spawn(async move {
-                        let (wire, is_http) = match tls {
+                        let (wire, is_link) = match tls {
                             Some(acceptor) => {
                                 let accepted = acceptor.accept(stream, peer, HANDSHAKE_TIMEOUT).await?;
-                                let is_http = speaks_http(&accepted);
-                                (Wire::Tls(Box::new(accepted)), is_http)
+                                let is_link = asks_for_link(&accepted);
+                                (Wire::Tls(Box::new(accepted)), is_link)
                             }
                             None => {
-                                let begins = ringfence_tls::speaks_http(&stream);
-                                let is_http = timeout(FIRST_BYTE_TIMEOUT, begins).await.ok()?.ok()?;
-                                (Wire::Plain(stream), is_http)
+                                let begins = timeout(FIRST_BYTE_TIMEOUT, preface::begins(&stream));
+                                let is_link = begins.await.ok()?.ok()?;
+                                (Wire::Plain(stream), is_link)
                             }
                         };
-                        let connection = Connection::new(wire, counted);
-                        match diverted {
-                            Some(diverted) if !is_http => {
-                                diverted(connection).await;
-                                None
-                            }
-                            _ => Some(connection),
-                        }
+                        Some(Connection::new(wire, is_link, counted))
                     });
                 }
                 Err(error) => {
@@ -168,8 +158,8 @@ impl Stream for Incoming {
 }
 
 /// Whoever names no protocol speaks HTTP.
-fn speaks_http(accepted: &Accepted) -> bool {
-    accepted.get_ref().1.alpn_protocol().is_none_or(|protocol| protocol == ringfence_tls::HTTP)
+fn asks_for_link(accepted: &Accepted) -> bool {
+    accepted.get_ref().1.alpn_protocol() == Some(ringfence_link::PROTOCOL)
 }
 
 /// One of the open connections.
@@ -207,14 +197,20 @@ macro_rules! on_wire {
 /// A connection.
 pub struct Connection {
     wire: Wire,
+    is_link: bool,
     /// Until the first byte has come.
     silence: Option<Pin<Box<Sleep>>>,
     _counted: Counted,
 }
 
 impl Connection {
-    fn new(wire: Wire, counted: Counted) -> Self {
-        Self { wire, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), _counted: counted }
+    fn new(wire: Wire, is_link: bool, counted: Counted) -> Self {
+        Self { wire, is_link, silence: Some(Box::pin(sleep(FIRST_BYTE_TIMEOUT))), _counted: counted }
+    }
+
+    /// Whether it is a link, on a port whose connections are sorted. Everything else is taken for HTTP.
+    pub fn is_link(&self) -> bool {
+        self.is_link
     }
 
     /// What is below TLS, if there is any.

@@ -10,12 +10,11 @@ use ringfence_core::{Command, Entry, Request, State};
 use ringfence_proto::v1;
 use tonic::Status;
 
-#[cfg(not(madsim))]
-pub use crate::raft::inlets::links;
 pub use crate::raft::inlets::{backups, log_records, peer_messages, snapshots};
 use crate::{
     api::convert_request as convert,
     config::{Settings, Values},
+    limits::MESSAGE_BYTES_MAX,
     raft::{codec, inlets::survives_a_snapshot},
 };
 
@@ -102,6 +101,32 @@ fn request(kind: u8, bytes: &mut &[u8]) -> Result<Result<Request, Status>, prost
             convert::checked(Command::OpenSession { id, ttl_ms: message.ttl_ms, owner: message.owner }, None)
         }
     })
+}
+
+/// What comes on a link, in two pieces: the first byte says on which kind and from whom, the second where it is cut.
+#[cfg(not(madsim))]
+pub fn links(bytes: &[u8]) {
+    use ringfence_link::Frames;
+    use ringfence_proto::peer;
+    use tokio_util::codec::Decoder;
+
+    fn read<M: Message + Default>(pieces: [&[u8]; 2]) {
+        let (mut frames, mut read) = (Frames::<M, M>::new(MESSAGE_BYTES_MAX), bytes::BytesMut::new());
+        for piece in pieces {
+            read.extend_from_slice(piece);
+            while let Ok(Some(_)) = frames.decode(&mut read) {}
+        }
+    }
+    let [kind, cut, bytes @ ..] = bytes else { return };
+    let (first, second) = bytes.split_at(bytes.len().min(usize::from(*cut)));
+    match kind % 6 {
+        0 => read::<peer::AppendRequest>([first, second]),
+        1 => read::<peer::LinkAnswer>([first, second]),
+        2 => read::<peer::LinkAsk>([first, second]),
+        3 => read::<peer::LinkReply>([first, second]),
+        4 => read::<v1::PipelineRequest>([first, second]),
+        _ => read::<v1::WatchRequest>([first, second]),
+    }
 }
 
 /// A configuration file.

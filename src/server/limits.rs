@@ -38,6 +38,12 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long it may take to answer that.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a client may say nothing on a link for its calls. It asks every three seconds whether anybody is there.
+pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// How long the bytes to a client on a link may wait to be taken: it may have stopped to read its watches, and goes on elsewhere when it reads.
+pub const LINK_UNREAD_MAX: Duration = Duration::from_secs(60);
+
 /// Streams that a client opened and reset at once, before the connection is closed: the customary number against the
 /// attack that is called rapid reset.
 pub const PENDING_RESETS_MAX: usize = 20;

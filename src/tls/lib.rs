@@ -34,4 +34,4 @@ pub use acceptor::{Accepted, Acceptor};
 pub use connector::{ConnectFailure, Connector, Dialled};
 pub use error::TlsError;
 pub use group::{Group, Source};
-pub use plain::{TLS_ALONE, speaks_http};
+pub use plain::TLS_ALONE;

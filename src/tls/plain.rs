@@ -19,11 +19,8 @@ const GOAWAY: u8 = 7;
 /// Its code for a connection that isn't secure enough.
 const INADEQUATE_SECURITY: [u8; 4] = [0, 0, 0, 0xc];
 
-/// Whether a connection begins as HTTP does: waits for its first byte, and leaves it where it is. Cancel safe.
-///
-/// # Errors
-/// What the system says.
-pub async fn speaks_http(stream: &TcpStream) -> io::Result<bool> {
+/// Looks at the first byte, and leaves it where it is. Cancel safe.
+pub(crate) async fn speaks_http(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     Ok(stream.peek(&mut first).await? > 0 && first == [BEGINNING])
 }

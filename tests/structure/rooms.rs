@@ -14,13 +14,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("src/core", &["probes"]),
     ("src/tls", &[]),
-    ("src/client", &["proto", "tls", "probes"]),
+    // The protocol for its tests alone.
+    ("src/link", &["tls", "proto"]),
+    ("src/client", &["proto", "link", "tls", "probes"]),
     ("src/cli", &["client", "bench"]),
     ("src/bench", &[]),
     ("src/uncounted", &[]),
-    ("src/server", &["core", "proto", "tls", "probes"]),
+    ("src/server", &["core", "proto", "link", "tls", "probes"]),
     ("cluster", &["client", "server", "proto", "tls"]),
-    ("tests", &["cluster", "client", "cli", "proto", "tls"]),
+    ("tests", &["cluster", "client", "cli", "proto", "link", "tls"]),
     ("tests/power", &["server", "core"]),
     // The simulation's workload, schedules, checkers and report, around real processes: there is only one of each.
     ("tests/torture", &["cluster", "client", "simulation"]),

@@ -19,9 +19,10 @@ use std::{
 use futures::{
     FutureExt, Stream, StreamExt,
     future::{AbortHandle, Abortable, BoxFuture},
-    stream::FuturesUnordered,
+    stream::{BoxStream, FuturesUnordered},
 };
 use prost::Message;
+use ringfence_link::{Rules, Wire};
 use ringfence_proto::v1::{
     self, PipelineResponse, PipelinedAnswer, PipelinedCall, election_server::Election as _, kv_server::Kv as _,
     lock_server::Lock as _, pipeline_server, pipelined_answer::Answer, pipelined_call::Call,
@@ -37,7 +38,9 @@ use super::{
     parts::Parts,
 };
 use crate::{
-    limits::{CALLS_PER_TURN, RETRY_AFTER_MS, STREAMS_PER_CONNECTION_MAX},
+    limits::{
+        CALLS_PER_TURN, LINK_SILENCE_MAX, PIPELINE_MESSAGE_BYTES_MAX, RETRY_AFTER_MS, STREAMS_PER_CONNECTION_MAX,
+    },
     reader::Held,
     stopping::Stopping,
 };
@@ -50,7 +53,8 @@ const CALLS_PER_MESSAGE_MAX: usize = 1024;
 const MESSAGE_BYTES: usize = 64 << 10;
 const MESSAGE_ANSWERS: usize = 256;
 
-/// The service.
+/// The service. A clone is the same.
+#[derive(Clone)]
 pub struct Pipeline {
     services: Arc<Services>,
 }
@@ -68,12 +72,33 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// Serves a [link](ringfence_link) that was agreed on, to its end.
+    pub async fn serve(&self, wire: impl Wire + 'static) {
+        let rules = Rules {
+            bytes_max: PIPELINE_MESSAGE_BYTES_MAX,
+            is_question: |request: &v1::PipelineRequest| request.calls.is_empty(),
+            silence_max: Some(LINK_SILENCE_MAX),
+        };
+        let served = ringfence_link::answer(wire, rules, |requests| {
+            Calls::new(self.services.clone(), requests.boxed()).map(|answer| {
+                // The last message: nobody is answered any more.
+                let end = |why: Status| PipelineResponse { end: Some(in_message(&why)), ..PipelineResponse::default() };
+                answer.unwrap_or_else(end)
+            })
+        });
+        if let Err(error) = served.await {
+            tracing::debug!(%error, "a client's link broke off");
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl pipeline_server::Pipeline for Pipeline {
     type OpenStream = Calls;
 
     async fn open(&self, request: Request<Streaming<v1::PipelineRequest>>) -> Result<Response<Calls>, Status> {
-        Ok(Response::new(Calls::new(self.services.clone(), request.into_inner())))
+        Ok(Response::new(Calls::new(self.services.clone(), request.into_inner().boxed())))
     }
 }
 
@@ -113,21 +138,29 @@ fn said<T>(result: Result<Response<T>, Status>, answer: fn(T) -> Answer) -> Answ
 }
 
 fn failed(status: &Status) -> Answer {
-    Answer::Status(v1::PipelinedStatus {
+    Answer::Status(in_message(status))
+}
+
+/// A status where it isn't the end of a call of gRPC.
+fn in_message(status: &Status) -> v1::PipelinedStatus {
+    v1::PipelinedStatus {
         code: status.code() as u32,
         message: status.message().to_owned(),
         details: status.details().to_vec().into(),
-    })
+    }
 }
 
 /// A call with its id, until it is answered.
 type Open = Abortable<BoxFuture<'static, PipelinedAnswer>>;
 
+/// What a client sends.
+type Requests = BoxStream<'static, Result<v1::PipelineRequest, Status>>;
+
 /// The calls of one stream; a stream of their answers.
 pub struct Calls {
     services: Arc<Services>,
     /// Until the client has ended its side.
-    requests: Option<Streaming<v1::PipelineRequest>>,
+    requests: Option<Requests>,
     /// Of the last message, those that haven't begun.
     next: vec::IntoIter<PipelinedCall>,
     open: FuturesUnordered<Open>,
@@ -140,7 +173,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    fn new(services: Arc<Services>, requests: Streaming<v1::PipelineRequest>) -> Self {
+    fn new(services: Arc<Services>, requests: Requests) -> Self {
         let stopping = services.stopping.clone();
         Self {
             services,

@@ -1,21 +1,25 @@
 //! `ringfence.v1.Watch`.
 //!
-//! One task serves one stream. It first gets room for an answer and then looks what there is to say, so a client that doesn't
-//! read costs [`ANSWERS_WAITING_MAX`] messages, the connection's window and each watch's buffer, and no more: its own requests
-//! wait too. Watches of a stream take turns.
+//! A stream is asked for its next message when there is room for one, and then looks what there is to say: so a client that doesn't read
+//! costs the connection's window and each watch's buffer, and no more, and its own requests wait too. Watches of a stream take turns.
 
-use std::{collections::BTreeMap, ops::ControlFlow, pin::Pin, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+    ops::ControlFlow,
+    time::Duration,
+};
 
-use futures::{Stream, StreamExt};
+use futures::{
+    FutureExt, StreamExt,
+    future::{self, BoxFuture},
+    stream::{self, BoxStream},
+};
 use ringfence_core::{Event, limits::KEY_BYTES_MAX};
 use ringfence_proto::v1::{
     self, watch_canceled::Reason, watch_request, watch_response::Response as Answer, watch_server,
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::{Instant, sleep_until};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -24,12 +28,12 @@ use super::{
     errors,
     parts::Parts,
 };
+#[cfg(not(madsim))]
+use crate::limits::MESSAGE_BYTES_MAX;
 use crate::watch::{Begin, End, Filter, Mailbox, Step, Watching};
 
 /// Watches of one stream: each may buffer a mebibyte, so one client costs a gigabyte at the very most.
 pub const WATCHES_MAX: usize = 1000;
-/// Answers that wait for a client who doesn't read, each of about [`crate::watch::MESSAGE_BYTES`] at most.
-const ANSWERS_WAITING_MAX: usize = 2;
 /// Bytes of former versions in one message. More are left out: whoever needs them reads them by their revision.
 const PREV_BYTES_MAX: usize = 3 << 20;
 
@@ -37,7 +41,8 @@ const PROGRESS_MS: u64 = 10_000;
 const PROGRESS_MS_MIN: u64 = 100;
 const PROGRESS_MS_MAX: u64 = 3_600_000;
 
-/// The service.
+/// The service. A clone is the same.
+#[derive(Clone)]
 pub struct Watch {
     parts: Parts,
 }
@@ -49,32 +54,88 @@ impl Watch {
     }
 }
 
+/// What a client sends.
+pub type Requests = BoxStream<'static, Result<v1::WatchRequest, Status>>;
+/// What it is told.
+pub type Told = BoxStream<'static, Sent>;
 type Sent = Result<v1::WatchResponse, Status>;
 
 #[tonic::async_trait]
 impl watch_server::Watch for Watch {
-    type WatchStream = Pin<Box<dyn Stream<Item = Sent> + Send>>;
+    type WatchStream = Told;
 
-    async fn watch(
-        &self,
-        request: Request<Streaming<v1::WatchRequest>>,
-    ) -> Result<Response<Self::WatchStream>, Status> {
-        let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
-        let (parts, requests) = (self.parts.clone(), request.into_inner());
-        tokio::spawn(async move {
-            let mut session = Session::new(parts.clone());
-            let farewell = tokio::select! {
-                biased;
-                () = sender.closed() => return,
-                () = parts.stopping.wait() => Some("this member is stopping"),
-                () = parts.touch.lost() => Some("this member has lost touch with the cluster"),
-                () = session.serve(requests, &sender) => None,
-            };
-            if let Some(why) = farewell {
-                session.say_farewell(why, &sender);
-            }
+    async fn watch(&self, request: Request<Streaming<v1::WatchRequest>>) -> Result<Response<Told>, Status> {
+        Ok(Response::new(self.tell(request.into_inner().boxed())))
+    }
+}
+
+impl Watch {
+    /// Answers a client's requests, with what happens to its watches.
+    pub fn tell(&self, requests: Requests) -> Told {
+        let telling = Telling::new(self.parts.clone(), requests);
+        stream::unfold(telling, |mut telling| async { Some((telling.next().await?, telling)) }).boxed()
+    }
+}
+
+#[cfg(not(madsim))]
+impl Watch {
+    /// Serves a [link](ringfence_link) that was agreed on, to its end.
+    pub async fn serve(&self, wire: impl ringfence_link::Wire + 'static) {
+        let rules = ringfence_link::Rules {
+            bytes_max: MESSAGE_BYTES_MAX,
+            is_question: |request: &v1::WatchRequest| request.request.is_none(),
+            // A client that doesn't read for a while doesn't ask, either.
+            silence_max: None,
+        };
+        let served = ringfence_link::answer(wire, rules, |requests| {
+            // An error is the end, which the end of the link says as well.
+            let told = self.tell(requests.boxed()).take_while(|said| future::ready(said.is_ok()));
+            told.filter_map(|said| future::ready(said.ok()))
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+        if let Err(error) = served.await {
+            tracing::debug!(%error, "a link for watches broke off");
+        }
+    }
+}
+
+/// A session, until this member can't serve it any more.
+struct Telling {
+    session: Session,
+    /// Why it can't.
+    leaves: BoxFuture<'static, &'static str>,
+    /// The last words, once they are to be said.
+    farewell: Option<VecDeque<Sent>>,
+}
+
+impl Telling {
+    fn new(parts: Parts, requests: Requests) -> Self {
+        let (stopping, touch) = (parts.stopping.clone(), parts.touch.clone());
+        let leaves = async move {
+            tokio::select! {
+                biased;
+                () = stopping.wait() => "this member is stopping",
+                () = touch.lost() => "this member has lost touch with the cluster",
+            }
+        };
+        Self { session: Session::new(parts, requests), leaves: leaves.boxed(), farewell: None }
+    }
+
+    /// What is to be said next, when there is something; `None` at the end.
+    async fn next(&mut self) -> Option<Sent> {
+        loop {
+            if let Some(words) = &mut self.farewell {
+                return words.pop_front();
+            }
+            tokio::select! {
+                biased;
+                why = &mut self.leaves => self.farewell = Some(self.session.farewell(why)),
+                said = self.session.next() => match said {
+                    ControlFlow::Continue(Some(answer)) => return Some(Ok(answer)),
+                    ControlFlow::Continue(None) => {}
+                    ControlFlow::Break(()) => return None,
+                },
+            }
+        }
     }
 }
 
@@ -90,6 +151,8 @@ struct Open {
 /// What one stream has open.
 struct Session {
     parts: Parts,
+    /// Until the client has ended its side.
+    requests: Option<Requests>,
     mailbox: Mailbox,
     open: BTreeMap<u64, Open>,
     /// Watches that still owe a progress that was asked for.
@@ -97,39 +160,23 @@ struct Session {
 }
 
 impl Session {
-    fn new(parts: Parts) -> Self {
-        Self { parts, mailbox: Mailbox::default(), open: BTreeMap::new(), owed: Vec::new() }
+    fn new(parts: Parts, requests: Requests) -> Self {
+        let (mailbox, open) = (Mailbox::default(), BTreeMap::new());
+        Self { parts, requests: Some(requests), mailbox, open, owed: Vec::new() }
     }
 
-    /// Serves until the client has gone or its side has ended with no watch open.
-    async fn serve(&mut self, requests: Streaming<v1::WatchRequest>, sender: &mpsc::Sender<Sent>) {
-        let mut requests = Some(requests);
-        while requests.is_some() || !self.open.is_empty() {
-            let Ok(room) = sender.reserve().await else {
-                return;
-            };
-            let answer = loop {
-                match self.next(&mut requests).await {
-                    ControlFlow::Continue(Some(answer)) => break answer,
-                    ControlFlow::Continue(None) => {}
-                    ControlFlow::Break(()) => return,
-                }
-            };
-            room.send(Ok(answer));
-        }
-    }
-
-    /// Whatever is to be said next, if what happened next is worth saying.
-    async fn next(
-        &mut self,
-        requests: &mut Option<Streaming<v1::WatchRequest>>,
-    ) -> ControlFlow<(), Option<v1::WatchResponse>> {
+    /// Whatever is to be said next, if what happened next is worth saying. Breaks when the client has gone, or its side has ended with no
+    /// watch open.
+    async fn next(&mut self) -> ControlFlow<(), Option<v1::WatchResponse>> {
         if let Some(answer) = self.owed_progress() {
             return ControlFlow::Continue(Some(answer));
         }
+        if self.requests.is_none() && self.open.is_empty() {
+            return ControlFlow::Break(());
+        }
         let due = self.open.values().map(|open| open.due).min();
         let request = async {
-            match requests.as_mut() {
+            match &mut self.requests {
                 Some(requests) => requests.next().await,
                 None => std::future::pending().await,
             }
@@ -142,8 +189,8 @@ impl Session {
                 Some(Err(_)) => ControlFlow::Break(()),
                 // The client has said all it had to say, and may go on listening.
                 None => {
-                    *requests = None;
-                    if self.open.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(None) }
+                    self.requests = None;
+                    ControlFlow::Continue(None)
                 }
             },
             () = self.mailbox.wait() => ControlFlow::Continue(self.step().await),
@@ -292,15 +339,14 @@ impl Session {
         v1::WatchResponse { header: Some(self.parts.headers.now(0)), watch_id, response: Some(answer) }
     }
 
-    /// Ends every watch, as far as the client reads, and then the stream.
-    fn say_farewell(&mut self, why: &str, sender: &mpsc::Sender<Sent>) {
-        for (id, open) in std::mem::take(&mut self.open) {
+    /// The last words to every watch, and the end of the stream.
+    fn farewell(&mut self, why: &str) -> VecDeque<Sent> {
+        let open = mem::take(&mut self.open);
+        let words = open.into_iter().map(|(id, open)| {
             let canceled = canceled(Reason::Unavailable, why, open.watching.next_revision());
-            if sender.try_send(Ok(self.answer(id, Answer::Canceled(canceled)))).is_err() {
-                break;
-            }
-        }
-        let _ = sender.try_send(Err(errors::stopping()));
+            Ok(self.answer(id, Answer::Canceled(canceled)))
+        });
+        words.chain([Err(errors::stopping())]).collect()
     }
 }
 

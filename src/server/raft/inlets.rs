@@ -16,8 +16,6 @@ use super::{
     snapshots::{format, records},
 };
 use crate::inlets::messages;
-#[cfg(not(madsim))]
-use crate::raft::network::link::Frames;
 
 /// Records of the log, as they stand there and as they are under their checksums.
 pub fn log_records(bytes: &[u8]) {
@@ -51,28 +49,6 @@ pub fn peer_messages(bytes: &[u8]) {
             let results = read::<peer::ProposeReplies>(bytes).map(|message| message.results);
             results.into_iter().flatten().for_each(|result| drop(codec::result_from(result)));
         }
-    }
-}
-
-/// What comes on a connection between members, in two pieces: the first byte says on which kind of link, the second where it is cut.
-#[cfg(not(madsim))]
-pub fn links(bytes: &[u8]) {
-    use tokio_util::codec::Decoder;
-
-    fn read<M: Message + Default>(pieces: [&[u8]; 2]) {
-        let (mut frames, mut read) = (Frames::<M, M>::new(), bytes::BytesMut::new());
-        for piece in pieces {
-            read.extend_from_slice(piece);
-            while let Ok(Some(_)) = frames.decode(&mut read) {}
-        }
-    }
-    let [kind, cut, bytes @ ..] = bytes else { return };
-    let (first, second) = bytes.split_at(bytes.len().min(usize::from(*cut)));
-    match kind % 4 {
-        0 => read::<peer::AppendRequest>([first, second]),
-        1 => read::<peer::LinkAnswer>([first, second]),
-        2 => read::<peer::LinkAsk>([first, second]),
-        _ => read::<peer::LinkReply>([first, second]),
     }
 }
 

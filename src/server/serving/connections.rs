@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
+use super::links::Links;
 use crate::{
     incoming::Connection,
     limits::{
@@ -43,9 +44,13 @@ use crate::{
 };
 
 /// Takes connections and serves them until `closing`; then takes no more connections and calls, and returns when those that are open have
-/// ended. Dropping the future cuts them off.
-pub async fn serve<S, F>(incoming: impl Stream<Item = std::io::Result<Connection>>, service: S, closing: Stopping)
-where
+/// ended. Dropping the future cuts them off. `links` serves links.
+pub async fn serve<S, F>(
+    incoming: impl Stream<Item = std::io::Result<Connection>>,
+    service: S,
+    links: Links,
+    closing: Stopping,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = F> + Clone + Send + 'static,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
@@ -60,6 +65,9 @@ where
                 accepted = incoming.next() => accepted,
             };
             match accepted {
+                Some(Ok(connection)) if connection.is_link() => {
+                    connections.spawn(links.clone().serve(connection, closing.clone()));
+                }
                 Some(Ok(connection)) => {
                     connections.spawn(run(connection, service.clone(), closing.clone()));
                 }

@@ -14,6 +14,8 @@ mod delivery;
 #[cfg(not(madsim))]
 mod health;
 #[cfg(not(madsim))]
+mod links;
+#[cfg(not(madsim))]
 mod reflection;
 mod router;
 
@@ -51,7 +53,7 @@ impl Listening {
     #[cfg(not(madsim))]
     #[must_use]
     pub fn with_tls(self, acceptor: ringfence_tls::Acceptor) -> Self {
-        Self { incoming: self.incoming.with_tls(acceptor), ..self }
+        Self { incoming: self.incoming.with_tls(acceptor.also(ringfence_link::PROTOCOL)), ..self }
     }
 
     /// Opens the port when it is served: simulated ports can't be opened before.
@@ -76,14 +78,16 @@ impl Listening {
         #[cfg(not(madsim))]
         let task = {
             let (health, reports) = health::service(node.clone(), drain.clone());
-            let mut routes = reflection::add(router::routes(parts, cluster).add_service(health)).prepare();
+            let links = links::Links::new(parts);
+            let routes = router::routes(parts, cluster).add_service(router::pipeline(links.pipeline.clone()));
+            let mut routes = reflection::add(routes.add_service(health)).prepare();
             let service = tower::service_fn(move |request| {
                 let (time, answer) = (deadline::time(&request), routes.call(request));
                 deadline::within(time, async { answer.await.map(delivery::deliver) })
             });
-            let incoming = self.incoming;
+            let incoming = self.incoming.sorted();
             tokio::spawn(async move {
-                connections::serve(incoming, service, closing).await;
+                connections::serve(incoming, service, links, closing).await;
                 reports.abort();
             })
         };

@@ -18,21 +18,27 @@ use crate::{
     limits::MESSAGE_BYTES_MAX,
 };
 
-/// To be served by [`super::connections`]. Simulated connections are messages: on them a pipeline has nothing to save.
+/// To be served by [`super::connections`].
 #[cfg(not(madsim))]
-fn begin(parts: &Parts) -> Routes {
-    Routes::new(PipelineServer::new(Pipeline::new(parts)).max_decoding_message_size(PIPELINE_MESSAGE_BYTES_MAX))
+fn begin() -> Routes {
+    Routes::default()
 }
 
 /// To be served by a simulated server.
 #[cfg(madsim)]
-fn begin(_parts: &Parts) -> Server {
+fn begin() -> Server {
     Server::builder()
 }
 
-/// All services, by their names.
+/// Calls on one stream. Simulated connections are messages: on them a pipeline has nothing to save.
+#[cfg(not(madsim))]
+pub fn pipeline(pipeline: Pipeline) -> PipelineServer<Pipeline> {
+    PipelineServer::new(pipeline).max_decoding_message_size(PIPELINE_MESSAGE_BYTES_MAX)
+}
+
+/// All services that are the same in simulation, by their names.
 pub fn routes(parts: &Parts, cluster: Cluster) -> Routes {
-    begin(parts)
+    begin()
         .add_service(served(KvServer::new(Kv::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX)))
         .add_service(served(
             SessionServer::new(Session::new(parts.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX),

@@ -3,6 +3,7 @@
 
 mod fake;
 mod holding;
+mod links;
 mod pipelines;
 mod retries;
 mod watches;

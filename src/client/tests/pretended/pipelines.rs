@@ -65,7 +65,7 @@ impl Alone {
             keys.push(key);
             answers.push(PipelinedAnswer { id, answer: Some(answer) });
         }
-        stream.say(PipelineResponse { answers, closing: false });
+        stream.say(PipelineResponse { answers, ..Default::default() });
         keys
     }
 
@@ -209,7 +209,7 @@ async fn a_call_that_is_given_up_is_cancelled() {
     let cancel = stream.calls(1).await;
     assert_eq!(cancel, [PipelinedCall { id, timeout_ms: 0, call: Some(Call::Cancel(PipelineCancel {})) }]);
     // Nobody is hurt by an answer that was on its way.
-    stream.say(PipelineResponse { answers: vec![PipelinedAnswer { id, answer: None }], closing: false });
+    stream.say(PipelineResponse { answers: vec![PipelinedAnswer { id, answer: None }], ..Default::default() });
     let get = alone.get("b");
     alone.serve(&mut stream, get).await.0.unwrap();
 }
@@ -222,7 +222,7 @@ async fn what_is_too_large_for_the_stream_is_asked_for_by_itself() {
     let mut stream = alone.stream().await;
     let id = stream.calls(1).await[0].id;
     let too_large = PipelinedAnswer { id, answer: Some(Answer::Alone(PipelineAlone {})) };
-    stream.say(PipelineResponse { answers: vec![too_large], closing: false });
+    stream.say(PipelineResponse { answers: vec![too_large], ..Default::default() });
     assert_eq!(get.await.unwrap().unwrap().unwrap().version, 1);
     assert_eq!(alone.node.calls("range"), 1);
 }

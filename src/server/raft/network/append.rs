@@ -31,7 +31,7 @@ const NEWS_PATIENCE: Duration = Duration::from_millis(1);
 pub enum Way {
     /// A connection of its own.
     #[cfg(not(madsim))]
-    Link(Box<dyn super::link::Wire>),
+    Link(Box<dyn ringfence_link::Wire>),
     /// A call.
     Grpc(pb::peer_client::PeerClient<Channel>),
 }

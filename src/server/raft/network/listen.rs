@@ -34,7 +34,7 @@ impl Listener {
     #[cfg(not(madsim))]
     #[must_use]
     pub fn with_tls(self, acceptor: ringfence_tls::Acceptor) -> Self {
-        Self { incoming: self.incoming.with_tls(acceptor.also(super::link::PROTOCOL)) }
+        Self { incoming: self.incoming.with_tls(acceptor.also(ringfence_link::PROTOCOL)) }
     }
 
     /// Opens the port when it is served.
@@ -51,7 +51,7 @@ impl Listener {
     pub fn serve(self, service: PeerService, stopping: Stopping) -> Serving {
         let service = Arc::new(service);
         #[cfg(not(madsim))]
-        let incoming = self.incoming.diverting(super::link::served_by(&service));
+        let incoming = Box::pin(super::link::beside_http(self.incoming.sorted(), service.clone()));
         let service = PeerServer::from_arc(service)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);

@@ -4,6 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use openraft_rt::AsyncRuntime;
 use parking_lot::Mutex;
+#[cfg(not(madsim))]
+use ringfence_link::{Kind, Port};
 use ringfence_proto::peer::{Sender, peer_client::PeerClient};
 use tonic::{
     Status,
@@ -149,15 +151,21 @@ impl Pool {
     #[cfg_attr(madsim, expect(clippy::unused_async, reason = "as on real sockets"))]
     pub async fn way_for_the_log(&self, address: &str) -> Result<Way, Status> {
         #[cfg(not(madsim))]
-        if let Some(wire) = link::dial(&self.port(address), link::Kind::Log).await? {
+        if let Some(wire) = ringfence_link::dial(&self.port(address), Kind::Log).await? {
             return Ok(Way::Link(wire));
         }
         Ok(Way::Grpc(self.client(address, Lane::Log)?))
     }
 
     #[cfg(not(madsim))]
-    fn port(&self, address: &str) -> link::Port {
-        link::Port { address: address.to_owned(), tls: self.inner.tls.clone(), patience: self.connect_timeout() }
+    fn port(&self, address: &str) -> Port {
+        Port {
+            address: address.to_owned(),
+            tls: self.inner.tls.clone(),
+            connect_timeout: self.connect_timeout(),
+            answer_timeout: self.connect_timeout(),
+            silence_max: Some(link::SILENCE_MAX),
+        }
     }
 
     #[cfg(not(madsim))]

@@ -18,12 +18,13 @@ use futures::{
 };
 use openraft_rt::AsyncRuntime;
 use parking_lot::Mutex;
+use ringfence_link::{Kind, Port, Wire, dial};
 use ringfence_proto::peer::{self as pb, link_ask::Ask, link_reply::Reply, peer_client::PeerClient, peer_server::Peer};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::codec::Framed;
 use tonic::{Request, Response, Status, transport::Channel};
 
-use super::{Frames, Kind, Port, Wire, dial, end, status};
+use super::{Frames, end, frames, status};
 use crate::raft::{network::service::PeerService, runtime::Runtime};
 
 /// The most calls that are open on a link. Whoever calls then waits; a member reads no further.
@@ -82,12 +83,7 @@ impl Line {
             let wire = dial(&inner.port, Kind::Asks).await?;
             Ok(wire.map(|wire| {
                 let (calling, calls) = mpsc::channel(OPEN_MAX);
-                Runtime::spawn(Calling {
-                    wire: Framed::new(wire, Frames::new()),
-                    calls,
-                    owed: HashMap::new(),
-                    last: 0,
-                });
+                Runtime::spawn(Calling { wire: Framed::new(wire, frames()), calls, owed: HashMap::new(), last: 0 });
                 calling
             }))
         });
@@ -230,7 +226,7 @@ where
     W: Wire,
     F: FnMut(pb::LinkAsk) -> BoxFuture<'static, pb::LinkReply> + Send + Unpin,
 {
-    Answering { wire: Framed::new(wire, Frames::new()), answer, open: FuturesUnordered::new() }
+    Answering { wire: Framed::new(wire, frames()), answer, open: FuturesUnordered::new() }
 }
 
 async fn answer(service: Arc<PeerService>, ask: pb::LinkAsk) -> pb::LinkReply {

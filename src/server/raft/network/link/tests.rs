@@ -1,11 +1,12 @@
-//! Frames, both kinds of links over pipes in memory, and who answers what to a dialler.
+//! Both kinds of links, over pipes in memory and real sockets.
 
-use futures::{SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt};
+use ringfence_link::Port;
 use tokio::{
     io::{DuplexStream, duplex},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
-use tokio_util::codec::{Framed, FramedRead};
+use tokio_util::codec::Framed;
 
 use super::*;
 use crate::raft::network::pool::surely_not_sent;
@@ -14,54 +15,9 @@ fn request(number: u64) -> pb::AppendRequest {
     pb::AppendRequest { sender: Some(pb::Sender { cluster: 1, node: number, to: 2 }), ..pb::AppendRequest::default() }
 }
 
-type Requests = Frames<pb::AppendRequest, pb::AppendRequest>;
-
-#[tokio::test]
-async fn frames_come_out_as_they_went_in_however_they_are_cut() {
-    let mut bytes = BytesMut::new();
-    let sent: Vec<_> = (0..5).map(request).chain([pb::AppendRequest::default()]).collect();
-    for message in &sent {
-        Requests::new().encode(message.clone(), &mut bytes).unwrap();
-    }
-    for cut in 0..=bytes.len() {
-        let (first, second) = bytes.split_at(cut);
-        let (mut read, mut come) = (BytesMut::new(), Vec::new());
-        for piece in [first, second] {
-            read.extend_from_slice(piece);
-            while let Some(message) = Requests::new().decode(&mut read).unwrap() {
-                come.push(message);
-            }
-        }
-        assert_eq!(come, sent, "cut at {cut}");
-    }
-    // A frame that isn't whole at the end is no message.
-    bytes.truncate(bytes.len() - 1);
-    let come: Vec<_> = FramedRead::new(&bytes[..], Requests::new()).collect().await;
-    assert_eq!(come.len(), sent.len());
-    assert!(come.last().unwrap().is_err());
-}
-
-#[test]
-fn what_is_too_long_or_no_message_is_refused() {
-    let too_long = u32::try_from(MESSAGE_BYTES_MAX).unwrap() + 1;
-    let mut bytes = BytesMut::from(&too_long.to_be_bytes()[..]);
-    assert_eq!(Requests::new().decode(&mut bytes).unwrap_err().code(), Code::OutOfRange);
-    let mut bytes = BytesMut::from(&[0, 0, 0, 2, 0xff, 0xff][..]);
-    assert_eq!(Requests::new().decode(&mut bytes).unwrap_err().code(), Code::InvalidArgument);
-
-    let record = ringfence_proto::storage::LogRecord {
-        payload: Some(ringfence_proto::storage::log_record::Payload::Entry(vec![0; MESSAGE_BYTES_MAX].into())),
-        ..Default::default()
-    };
-    let large = pb::AppendRequest { records: vec![record], ..request(1) };
-    let mut bytes = BytesMut::new();
-    assert_eq!(Requests::new().encode(large, &mut bytes).unwrap_err().code(), Code::OutOfRange);
-    assert!(bytes.is_empty(), "nothing of it is sent");
-}
-
 /// The member's end of a link of the log.
 fn member(wire: DuplexStream) -> Framed<DuplexStream, Frames<pb::LinkAnswer, pb::AppendRequest>> {
-    Framed::new(wire, Frames::new())
+    Framed::new(wire, frames())
 }
 
 fn answered(answer: pb::link_answer::Answer) -> pb::LinkAnswer {
@@ -109,11 +65,8 @@ type Called = Framed<TcpStream, Frames<pb::LinkReply, pb::LinkAsk>>;
 
 async fn taken(listener: &TcpListener) -> Called {
     let (mut stream, _) = listener.accept().await.unwrap();
-    let mut preface = [0; PREFACE_BYTES];
-    stream.read_exact(&mut preface).await.unwrap();
-    assert_eq!(Kind::of(preface), Some(Kind::Asks));
-    stream.write_all(&preface).await.unwrap();
-    Framed::new(stream, Frames::new())
+    assert_eq!(preface::agree(&mut stream, &[Kind::Asks]).await.unwrap(), Some(Kind::Asks));
+    Framed::new(stream, frames())
 }
 
 /// What is answered to this call: the number that it was made with.
@@ -125,7 +78,8 @@ fn told(ask: &pb::LinkAsk) -> pb::LinkReply {
 }
 
 fn plain(address: &str) -> Port {
-    Port { address: address.to_owned(), tls: None, patience: HANDSHAKE_TIMEOUT }
+    let (connect_timeout, answer_timeout) = (HANDSHAKE_TIMEOUT, HANDSHAKE_TIMEOUT);
+    Port { address: address.to_owned(), tls: None, connect_timeout, answer_timeout, silence_max: Some(SILENCE_MAX) }
 }
 
 /// A member's port, and who calls there. Nobody answers gRPC.
@@ -230,7 +184,7 @@ async fn a_member_reads_no_more_calls_than_it_may_have_open() {
         }
         .boxed()
     }));
-    let here: Framed<_, Frames<pb::LinkAsk, pb::LinkReply>> = Framed::new(here, Frames::new());
+    let here: Framed<_, Frames<pb::LinkAsk, pb::LinkReply>> = Framed::new(here, frames());
     let (mut asks, mut replies) = here.split();
     let asking = tokio::spawn(async move {
         for call in 0..2 * asks::OPEN_MAX as u64 {
@@ -261,21 +215,17 @@ async fn a_member_reads_no_more_calls_than_it_may_have_open() {
 }
 
 #[tokio::test]
-async fn a_dialler_learns_whether_there_are_links() {
-    // Of a version before links: HTTP/2 begins with a SETTINGS frame.
+async fn who_surely_got_nothing_is_told_from_who_may_have() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let port = tokio::spawn(async move {
-        let (mut http, _) = listener.accept().await.unwrap();
-        http.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
         let (closed, _) = listener.accept().await.unwrap();
         drop(closed);
     });
-    assert!(dial(&plain(&address), Kind::Log).await.unwrap().is_none());
-    // One that hung up may have links.
-    let closed = dial(&plain(&address), Kind::Asks).await.err().unwrap();
+    let dialled = async || Status::from(ringfence_link::dial(&plain(&address), Kind::Asks).await.err().unwrap());
+    let closed = dialled().await;
     assert!(closed.code() == Code::Unavailable && !surely_not_sent(&closed));
     port.await.unwrap();
-    let refused = dial(&plain(&address), Kind::Asks).await.err().unwrap();
+    let refused = dialled().await;
     assert!(refused.code() == Code::Unavailable && surely_not_sent(&refused));
 }
