@@ -319,7 +319,7 @@ impl Stream for Outgoing {
         let mut queue = line.queue.lock();
         if !queue.can_send() {
             self.waited = false;
-            if queue.closing && queue.calls.is_empty() && !(self.on_link && !queue.waiting.is_empty()) {
+            if queue.closing && queue.calls.is_empty() && (!self.on_link || queue.waiting.is_empty()) {
                 return Poll::Ready(None);
             }
             queue.waker = Some(context.waker().clone());

@@ -12,7 +12,7 @@ use std::{
 
 use futures::{
     FutureExt, StreamExt,
-    future::{self, BoxFuture},
+    future::BoxFuture,
     stream::{self, BoxStream},
 };
 use ringfence_core::{Event, limits::KEY_BYTES_MAX};
@@ -89,8 +89,8 @@ impl Watch {
         };
         let served = ringfence_link::answer(wire, rules, |requests| {
             // An error is the end, which the end of the link says as well.
-            let told = self.tell(requests.boxed()).take_while(|said| future::ready(said.is_ok()));
-            told.filter_map(|said| future::ready(said.ok()))
+            let told = self.tell(requests.boxed()).take_while(|said| std::future::ready(said.is_ok()));
+            told.filter_map(|said| std::future::ready(said.ok()))
         });
         if let Err(error) = served.await {
             tracing::debug!(%error, "a link for watches broke off");
