@@ -14,9 +14,9 @@ pub const PIPELINE_MESSAGE_BYTES_MAX: usize = 256 << 10;
 /// up for some milliseconds, and enough that a write is worth its while.
 pub const CALLS_PER_TURN: usize = 64;
 
-/// Connections at a time. Each costs some 30 KiB when idle, so that these are about half a gigabyte. One more is closed
-/// at once, so that those that are open go on.
-pub const CONNECTIONS_MAX: usize = 16_384;
+/// Connections at a time. A client has two: one of gRPC, which costs some 30 KiB when idle, and a link, which costs 10, so that these
+/// are about 650 MiB. One more is closed at once, so that those that are open go on.
+pub const CONNECTIONS_MAX: usize = 32_768;
 
 /// Files that are kept for the log, the snapshots and the other members, out of what the system allows.
 pub const FILES_RESERVED: usize = 256;
@@ -43,6 +43,10 @@ pub const LINK_SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// How long the bytes to a client on a link may wait to be taken: it may have stopped to read its watches, and goes on elsewhere when it reads.
 pub const LINK_UNREAD_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes on their way to a client on a link for watches, which its system and this one keep. Without this it would be some mebibytes for each
+/// watch that isn't read.
+pub const LINK_UNREAD_BYTES: usize = 256 << 10;
 
 /// Streams that a client opened and reset at once, before the connection is closed: the customary number against the
 /// attack that is called rapid reset.

@@ -1,12 +1,15 @@
 //! Links of clients: what they call all the time, and their watches, without gRPC around them; see [`ringfence_link`].
 
+use std::io;
+
 use ringfence_link::{Kind, preface, watch_over};
-use tokio::time::timeout;
+use rustix::net::sockopt;
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     api::{parts::Parts, pipeline::Pipeline, watch::Watch},
     incoming::Connection,
-    limits::{HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, LINK_UNREAD_MAX},
+    limits::{HANDSHAKE_TIMEOUT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, LINK_UNREAD_BYTES, LINK_UNREAD_MAX},
     stopping::Stopping,
 };
 
@@ -37,16 +40,21 @@ impl Links {
             Ok(Err(error)) => return tracing::debug!(%error, "a link didn't come about"),
             Err(_) => return tracing::debug!("a link didn't come about in time"),
         };
-        let silence_max = match kind {
-            Kind::Watches => LINK_UNREAD_MAX,
-            _ => KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT,
-        };
-        if let Err(error) = watch_over(connection.tcp(), silence_max) {
-            return tracing::debug!(%error, "a link can't be watched over");
+        if let Err(error) = prepare(connection.tcp(), kind) {
+            return tracing::debug!(%error, "a link can't be prepared");
         }
         match kind {
             Kind::Watches => self.watch.serve(connection).await,
             _ => self.pipeline.serve(connection).await,
         }
     }
+}
+
+/// Bounds what a client costs that reads nothing, or that is gone.
+fn prepare(stream: &TcpStream, kind: Kind) -> io::Result<()> {
+    if kind != Kind::Watches {
+        return watch_over(stream, KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT);
+    }
+    sockopt::set_socket_send_buffer_size(stream, LINK_UNREAD_BYTES)?;
+    watch_over(stream, LINK_UNREAD_MAX)
 }
