@@ -357,11 +357,11 @@ fn keeping<T: Send + 'static>(
     kept: T,
     answers: impl Stream<Item = std::result::Result<v1::WatchResponse, Status>> + Send + 'static,
 ) -> Answers {
-    let answers = answers.map(move |answer| {
+    let kept = move |answer| {
         let _ = &kept;
         answer
-    });
-    Box::pin(answers)
+    };
+    answers.map(kept).boxed()
 }
 
 async fn next(answers: &mut Answers) -> Result<v1::WatchResponse, Left> {

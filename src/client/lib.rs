@@ -40,8 +40,8 @@
 //!
 //! A call picks a member (`route`): the leader for writes, this client's home for reads. It is asked on a connection for
 //! short calls or, if it stays open, on one for long ones (`pool`). What is asked most goes over one stream for each member
-//! (`attempt`, `pipeline`, `pipelined`), which is a `link` if the member has any. What an answer means is judged in one place (`verdict`), and whether to ask again in
-//! another (`core`). Waits in a queue move to another member and keep their place
+//! (`attempt`, `pipeline`, `pipelined`), which is a `link` if the member has any. What an answer means is judged in one place
+//! (`verdict`), and whether to ask again in another (`core`). Waits in a queue move to another member and keep their place
 //! (`wait`). One task renews all sessions on one stream (`renewer`), counting leases by `lease`; one does what destructors
 //! leave behind (`chores`); each watcher and each observer has one (`follow`, `election`).
 

@@ -59,13 +59,15 @@ impl From<DialError> for Status {
 /// # Errors
 /// See [`DialError`]; as a [`Status`], it is unavailable, and this is its source.
 pub async fn dial(port: &Port, kind: Kind) -> Result<Option<Box<dyn Wire>>, DialError> {
-    let late = |_| Err(io::ErrorKind::TimedOut.into());
-    let reached = timeout(port.connect_timeout, reach(port)).await.unwrap_or_else(late);
     let unreachable = |error| DialError::Unreachable { address: port.address.clone(), error };
-    let Some(wire) = reached.map_err(unreachable)? else { return Ok(None) };
-    let late = |_| Err(io::ErrorKind::TimedOut.into());
-    let begun = timeout(port.answer_timeout, preface::ask(wire, kind)).await.unwrap_or_else(late);
-    begun.map_err(|error| DialError::Broken { address: port.address.clone(), error })
+    let reached = within(port.connect_timeout, reach(port)).await.map_err(unreachable)?;
+    let Some(wire) = reached else { return Ok(None) };
+    let broken = |error| DialError::Broken { address: port.address.clone(), error };
+    within(port.answer_timeout, preface::ask(wire, kind)).await.map_err(broken)
+}
+
+async fn within<T>(limit: Duration, done: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, done).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// A connection to the port; `None` if TLS keeps this side from any, or knows nothing of links.

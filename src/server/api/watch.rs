@@ -89,8 +89,7 @@ impl Watch {
         };
         let served = ringfence_link::answer(wire, rules, |requests| {
             // An error is the end, which the end of the link says as well.
-            let told = self.tell(requests.boxed()).take_while(|said| std::future::ready(said.is_ok()));
-            told.filter_map(|said| std::future::ready(said.ok()))
+            self.tell(requests.boxed()).scan((), |(), said| std::future::ready(said.ok()))
         });
         if let Err(error) = served.await {
             tracing::debug!(%error, "a link for watches broke off");

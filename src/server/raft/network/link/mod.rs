@@ -12,7 +12,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, future};
 use openraft_rt::AsyncRuntime;
-use ringfence_link::{Kind, preface, watch_over};
+use ringfence_link::{Frames, Kind, preface, watch_over};
 use ringfence_proto::peer as pb;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -24,8 +24,6 @@ use crate::{incoming::Connection, limits::HANDSHAKE_TIMEOUT, raft::runtime::Runt
 pub const SILENCE_MAX: Duration = Duration::from_secs(4);
 
 /// Messages between members.
-type Frames<Sent, Come> = ringfence_link::Frames<Sent, Come>;
-
 const fn frames<Sent, Come>() -> Frames<Sent, Come> {
     Frames::new(MESSAGE_BYTES_MAX)
 }
