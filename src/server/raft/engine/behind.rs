@@ -41,6 +41,7 @@ impl Behind {
     /// Whether these writes can follow here. If not, everything must be in the database before they are.
     pub fn fits(&self, writes: &[Kept]) -> bool {
         let (mut low, mut next) = (self.low, self.next());
+        let first = next.map_or(u64::MAX, |_| self.first);
         writes.iter().all(|write| match write {
             Kept::Append { index, .. } => {
                 let fits = *index >= low && next.is_none_or(|next| *index == next);
@@ -48,7 +49,12 @@ impl Behind {
                 fits
             }
             Kept::Mark { .. } => true,
-            Kept::Truncate { .. } => false,
+            Kept::Truncate { from } => {
+                // The database has none of what goes.
+                let fits = *from >= low.max(first);
+                next = next.map(|next| next.min(*from));
+                fits
+            }
             Kept::Remove { indexes } => {
                 // From the log's beginning on.
                 let fits = low == 0 || indexes.start <= low;
@@ -65,7 +71,10 @@ impl Behind {
     }
 
     /// Adds a batch whose writes [`Behind::fits`] has found to fit.
-    pub fn add(&mut self, written: Written) {
+    ///
+    /// # Errors
+    /// Final.
+    pub fn add(&mut self, written: Written, database: &Database) -> io::Result<()> {
         for write in &written.kept {
             match write {
                 Kept::Append { index, record } => {
@@ -83,26 +92,26 @@ impl Behind {
                         self.first += 1;
                     }
                 }
-                Kept::Truncate { .. } => {}
+                Kept::Truncate { from } => {
+                    self.records.truncate(usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX));
+                    // Before a power cut it may have taken a part of what is here again.
+                    database.cut(*from)?;
+                }
             }
         }
         self.bytes += written.bytes;
         self.batches.push_back(written);
+        Ok(())
     }
 
     /// Has the database take a batch as it is, once it has everything else.
     ///
     /// # Errors
     /// Final.
-    pub fn take_alone(&mut self, written: Written, file: &TailFile, database: &Database) -> io::Result<()> {
-        for write in &written.kept {
-            if let Kept::Mark { mark, value } = write {
-                self.marks.insert(*mark, (written.number, written.at, *value));
-            }
-        }
-        self.bytes += written.bytes;
-        self.batches.push_back(written);
-        self.take_all(file, database)
+    pub fn take_alone(&mut self, written: &Written, file: &TailFile, database: &Database) -> io::Result<()> {
+        self.take_all(file, database)?;
+        let writes: io::Result<Vec<_>> = written.kept.iter().map(|write| read(write, written.at, file)).collect();
+        database.take(written.number, &writes?)
     }
 
     /// Bytes of all frames.
@@ -110,10 +119,47 @@ impl Behind {
         self.bytes
     }
 
+    /// The record with this index is the one at this place.
+    fn has(&self, index: u64, at: u64, record: Place) -> bool {
+        let nth = index.checked_sub(self.first).and_then(|nth| usize::try_from(nth).ok());
+        nth.and_then(|nth| self.records.get(nth)) == Some(&(at, record))
+    }
+
+    /// A write of a batch has an effect on the log, or on what the database has of it.
+    fn counts(&self, write: &Kept, of: &Written) -> bool {
+        match write {
+            Kept::Append { index, record } => self.has(*index, of.at, *record),
+            Kept::Mark { mark, value } => self.marks.get(mark) == Some(&(of.number, of.at, *value)),
+            Kept::Truncate { .. } | Kept::Remove { .. } => true,
+        }
+    }
+
     /// The oldest batch has no record that is still in the log.
-    pub fn oldest_is_void(&self) -> bool {
-        let in_log = |write: &Kept| matches!(write, Kept::Append { index, .. } if *index >= self.low);
-        self.batches.front().is_some_and(|oldest| !oldest.kept.iter().any(in_log))
+    fn oldest_is_void(&self) -> bool {
+        let appends = |write: &&Kept| matches!(write, Kept::Append { .. });
+        self.batches
+            .front()
+            .is_some_and(|oldest| !oldest.kept.iter().filter(appends).any(|write| self.counts(write, oldest)))
+    }
+
+    /// Has the database take the oldest batches that have no record in the log any more, until it has removed so many pieces of records. True
+    /// if there are more.
+    ///
+    /// # Errors
+    /// Final.
+    pub fn take_void(&mut self, mut pieces_max: usize, file: &TailFile, database: &Database) -> io::Result<bool> {
+        while self.oldest_is_void() {
+            for write in self.batches.front_mut().into_iter().flat_map(|oldest| &mut oldest.kept) {
+                let Kept::Remove { indexes } = write else { continue };
+                // What a power cut undoes of it is done again with the whole batch.
+                indexes.start = database.remove(indexes.clone(), &mut pieces_max)?;
+                if pieces_max == 0 {
+                    return Ok(true);
+                }
+            }
+            self.take_oldest(file, database)?;
+        }
+        Ok(false)
     }
 
     /// Has the database take the oldest batch, or what still counts of it. False if there is none.
@@ -122,24 +168,9 @@ impl Behind {
     /// Final.
     pub fn take_oldest(&mut self, file: &TailFile, database: &Database) -> io::Result<bool> {
         let Some(oldest) = self.batches.front() else { return Ok(false) };
-        let (number, at) = (oldest.number, oldest.at);
-        let mut writes = Vec::with_capacity(oldest.kept.len());
-        for write in &oldest.kept {
-            match write {
-                Kept::Append { index, record } if *index >= self.low => {
-                    writes.push(Write::Append { index: *index, record: file.read(at, *record)? });
-                }
-                Kept::Append { .. } => {}
-                Kept::Mark { mark, value } => {
-                    if self.marks.get(mark).is_some_and(|newest| *newest == (number, at, *value)) {
-                        writes.push(Write::Mark { mark: *mark, value: file.read(at, *value)? });
-                    }
-                }
-                Kept::Truncate { from } => writes.push(Write::Truncate { from: *from }),
-                Kept::Remove { indexes } => writes.push(Write::Remove { indexes: indexes.clone() }),
-            }
-        }
-        database.take(number, &writes)?;
+        let counting = oldest.kept.iter().filter(|write| self.counts(write, oldest));
+        let writes: io::Result<Vec<_>> = counting.map(|write| read(write, oldest.at, file)).collect();
+        database.take(oldest.number, &writes?)?;
         self.forget_oldest();
         Ok(true)
     }
@@ -148,10 +179,11 @@ impl Behind {
         let Some(oldest) = self.batches.pop_front() else { return };
         self.bytes -= oldest.bytes;
         for write in oldest.kept {
-            if let Kept::Append { index, .. } = write
+            if let Kept::Append { index, record } = write
                 && index == self.first
-                && self.records.pop_front().is_some()
+                && self.has(index, oldest.at, record)
             {
+                self.records.pop_front();
                 self.first += 1;
             }
         }
@@ -220,4 +252,14 @@ impl Behind {
             None => database.mark(mark),
         }
     }
+}
+
+/// The write, from the frame that begins here.
+fn read(write: &Kept, at: u64, file: &TailFile) -> io::Result<Write> {
+    Ok(match write {
+        Kept::Append { index, record } => Write::Append { index: *index, record: file.read(at, *record)? },
+        Kept::Mark { mark, value } => Write::Mark { mark: *mark, value: file.read(at, *value)? },
+        Kept::Truncate { from } => Write::Truncate { from: *from },
+        Kept::Remove { indexes } => Write::Remove { indexes: indexes.clone() },
+    })
 }

@@ -15,7 +15,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -31,6 +31,9 @@ use super::{
     witness::Witness,
 };
 
+/// Pieces of records that the database removes at once at most, since the next batch waits for it.
+const REMOVED_AT_ONCE: usize = 16;
+
 /// The log on a disk.
 pub struct DiskEngine {
     front: Mutex<Front>,
@@ -40,6 +43,8 @@ pub struct DiskEngine {
     behind_max: usize,
     file: Arc<TailFile>,
     database: Database,
+    /// Bytes of the frames of all batches since it was opened, and of those that were found then.
+    placed: AtomicU64,
     /// Something failed: what is where isn't known any more.
     failed: AtomicBool,
 }
@@ -74,8 +79,8 @@ impl DiskEngine {
         // One is being filled, and another got ready.
         let behind_max = usize::try_from(segments_max.saturating_sub(2)).unwrap_or(0).saturating_mul(SEGMENT_BYTES);
         let front = Mutex::new(Front { tail, witness, number, batch: Batch::default() });
-        let (behind, failed) = (Mutex::default(), AtomicBool::new(false));
-        let engine = Self { front, behind, behind_max, file, database, failed };
+        let (behind, placed, failed) = (Mutex::default(), AtomicU64::new(0), AtomicBool::new(false));
+        let engine = Self { front, behind, behind_max, file, database, placed, failed };
         // Noted here, so that no sync is tried again when the engine goes after this, even if it was only being opened.
         engine.noting_failure(found.into_iter().try_for_each(|written| engine.follow(written)))?;
         Ok(engine)
@@ -83,18 +88,16 @@ impl DiskEngine {
 
     /// Has a batch that is durable in the tail follow those before it.
     fn follow(&self, written: Written) -> io::Result<()> {
+        self.placed.fetch_add(written.bytes as u64, Ordering::Relaxed);
         let mut behind = self.behind.lock();
         if behind.fits(&written.kept) {
-            behind.add(written);
-            return Ok(());
+            return behind.add(written, &self.database);
         }
-        behind.take_all(&self.file, &self.database)?;
-        behind.take_alone(written, &self.file, &self.database)
+        behind.take_alone(&written, &self.file, &self.database)
     }
 
-    fn take_batch(&self) -> io::Result<()> {
-        let mut front = self.front.lock();
-        let front = &mut *front;
+    /// Makes what was written durable.
+    fn take_batch(&self, front: &mut Front) -> io::Result<()> {
         if front.batch.is_empty() {
             return Ok(());
         }
@@ -134,6 +137,15 @@ impl DiskEngine {
         Ok(())
     }
 
+    /// Has the database take what needn't be behind it any more. True if there is more.
+    fn settle_behind(&self) -> io::Result<bool> {
+        let mut behind = self.behind.lock();
+        while behind.bytes() > self.behind_max {
+            behind.take_oldest(&self.file, &self.database)?;
+        }
+        behind.take_void(REMOVED_AT_ONCE, &self.file, &self.database)
+    }
+
     /// Has the witness know of what is durable, and gets the next segment ready, which nobody waits for yet.
     fn settle_front(&self) -> io::Result<()> {
         let mut front = self.front.lock();
@@ -159,21 +171,21 @@ impl DiskEngine {
 impl LogEngine for DiskEngine {
     fn write(&self, writes: &[Write]) -> io::Result<()> {
         let mut front = self.front.lock();
-        writes.iter().for_each(|write| front.batch.add(write));
+        for write in writes {
+            if !front.batch.fits(write) {
+                self.noting_failure(self.take_batch(&mut front))?;
+            }
+            front.batch.add(write);
+        }
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.noting_failure(self.take_batch())
+        self.noting_failure(self.take_batch(&mut self.front.lock()))
     }
 
-    fn settle(&self) -> io::Result<()> {
-        let mut behind = self.behind.lock();
-        while behind.bytes() > self.behind_max || behind.oldest_is_void() {
-            self.noting_failure(behind.take_oldest(&self.file, &self.database))?;
-        }
-        drop(behind);
-        self.noting_failure(self.settle_front())
+    fn settle(&self) -> io::Result<bool> {
+        self.noting_failure(self.settle_behind().and_then(|more| self.settle_front().map(|()| more)))
     }
 
     fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
@@ -191,6 +203,10 @@ impl LogEngine for DiskEngine {
     fn disk_bytes(&self) -> u64 {
         self.database.disk_bytes() + self.file.bytes()
     }
+
+    fn placed_bytes(&self) -> u64 {
+        self.placed.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for DiskEngine {
@@ -199,7 +215,7 @@ impl Drop for DiskEngine {
         if self.failed.load(Ordering::Acquire) {
             return;
         }
-        if let Err(error) = self.sync().and_then(|()| self.settle()).and_then(|()| self.database.make_durable()) {
+        if let Err(error) = self.sync().and_then(|()| self.settle()).and_then(|_| self.database.make_durable()) {
             tracing::warn!(%error, "the log was not closed in good order");
         }
     }

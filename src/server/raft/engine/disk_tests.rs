@@ -100,6 +100,77 @@ fn the_tail_goes_on_elsewhere_when_it_is_full_and_what_is_larger_goes_around_it(
 }
 
 #[test]
+fn more_than_a_frame_holds_is_cut_into_several() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open_with(directory.path(), 1 << 30).unwrap();
+    let writes: Vec<Write> = (1..=20).map(|index| append(index, 700_000)).collect();
+    sync(&engine, &writes);
+    let expected: Vec<_> = (1..=20).map(|index| (index, record(index, 700_000))).collect();
+    assert!(records(&engine) == expected);
+    assert_eq!(engine.database.bounds(0..u64::MAX).unwrap(), None);
+    assert!(records(&open(crashed(directory.path()).path()).unwrap()) == expected);
+}
+
+#[test]
+fn what_is_truncated_soon_enough_never_goes_into_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open_with(directory.path(), 1 << 30).unwrap();
+    sync(&engine, &[append(1, 10), append(2, 20), append(3, 30)]);
+    sync(&engine, &[append(4, 40)]);
+    sync(&engine, &[Write::Truncate { from: 2 }, append(2, 21)]);
+    sync(&engine, &[append(3, 31), append(4, 41)]);
+    sync(&engine, &[Write::Truncate { from: 4 }]);
+    let expected = vec![(1, record(1, 10)), (2, record(2, 21)), (3, record(3, 31))];
+    assert!(records(&engine) == expected);
+    assert_eq!(engine.bounds().unwrap(), Some((1, 3)));
+    assert_eq!(engine.database.bounds(0..u64::MAX).unwrap(), None);
+    assert!(records(&open(crashed(directory.path()).path()).unwrap()) == expected);
+    // Nor does it when the database must take everything.
+    sync(&engine, &[Write::Truncate { from: 1 }, append(1, 11)]);
+    sync(&engine, &[append(2, SEGMENT_BYTES + 1)]);
+    assert!(records(&engine) == vec![(1, record(1, 11)), (2, record(2, SEGMENT_BYTES + 1))]);
+    assert_eq!(engine.database.bounds(0..u64::MAX).unwrap(), Some((1, 2)));
+}
+
+#[test]
+fn what_is_truncated_is_gone_even_if_the_database_had_a_part_of_it_before_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open_with(directory.path(), 2 * SEGMENT_BYTES as u64).unwrap();
+    for batch in [1..=5, 6..=10] {
+        sync(&engine, &batch.map(|index| append(index, 700_000)).collect::<Vec<_>>());
+        engine.settle().unwrap();
+    }
+    let crashed = crashed(directory.path());
+    let engine = open_with(crashed.path(), 1 << 30).unwrap();
+    let (_, last) = engine.database.bounds(0..u64::MAX).unwrap().unwrap();
+    assert!((6..10).contains(&last), "{last}");
+    sync(&engine, &[Write::Truncate { from: 6 }]);
+    assert_eq!(engine.bounds().unwrap(), Some((1, 5)));
+    sync(&engine, &[append(6, 10)]);
+    assert_eq!(records(&engine).last(), Some(&(6, record(6, 10))));
+}
+
+#[test]
+fn what_the_database_has_is_removed_some_at_a_time_and_after_a_crash_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = open(directory.path()).unwrap();
+    let small: Vec<Write> = (1..=100).map(|index| append(index, 10)).collect();
+    sync(&engine, &small);
+    sync(&engine, &[append(101, SEGMENT_BYTES + 1)]);
+    sync(&engine, &[Write::Remove { indexes: 1..101 }]);
+    let mut before = 1;
+    while engine.settle().unwrap() {
+        let (first, _) = engine.database.bounds(0..u64::MAX).unwrap().unwrap();
+        assert!((before + 1..=before + 16).contains(&first), "{first} after {before}");
+        before = first;
+        assert_eq!(engine.bounds().unwrap(), Some((101, 101)));
+        let again = open(crashed(directory.path()).path()).unwrap();
+        assert_eq!(again.bounds().unwrap(), Some((101, 101)));
+    }
+    assert_eq!(engine.database.bounds(0..u64::MAX).unwrap(), Some((101, 101)));
+}
+
+#[test]
 fn what_is_removed_soon_enough_never_goes_into_the_database() {
     let directory = tempfile::tempdir().unwrap();
     let engine = open_with(directory.path(), 1 << 30).unwrap();

@@ -12,7 +12,7 @@ use bytes::{Buf, BufMut, Bytes};
 
 use super::{Mark, Write};
 
-/// Bytes that a frame has at most. Larger batches than that, which hardly any load has, go into the database at once.
+/// Bytes that a frame has at most.
 pub const FRAME_BYTES_MAX: usize = 4 << 20;
 /// Where frames may begin: at multiples of this many bytes.
 pub const PAGE_BYTES: usize = 4096;
@@ -21,6 +21,9 @@ const MAGIC: [u8; 3] = *b"RFT";
 const VERSION: u8 = 2;
 /// Name and version, bytes of the writes, number, salt, checksum of all but name and version.
 const HEADER_BYTES: usize = 4 + 4 + 8 + 8 + 4;
+
+/// Bytes of a write beyond those of its record or value, at most.
+const WRITE_BYTES_MAX: usize = 32;
 
 /// What a frame is known by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,6 +139,16 @@ impl Batch {
         };
         self.end = out.len();
         self.kept.push(kept);
+    }
+
+    /// Whether a frame can hold what was added and this write, too.
+    pub fn fits(&self, write: &Write) -> bool {
+        let bytes = match write {
+            Write::Append { record, .. } => record.len(),
+            Write::Mark { value, .. } => value.len(),
+            Write::Truncate { .. } | Write::Remove { .. } => 0,
+        };
+        self.end.saturating_add(bytes).saturating_add(WRITE_BYTES_MAX) <= FRAME_BYTES_MAX
     }
 
     /// Nothing was added.

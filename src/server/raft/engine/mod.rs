@@ -92,12 +92,12 @@ pub trait LogEngine: Send + Sync + 'static {
     /// Final: what is durable is not known after one, and a second call would not tell.
     fn sync(&self) -> io::Result<()>;
 
-    /// Does what a sync has left to do and nobody need wait for.
+    /// Does some of what a sync has left to do and nobody need wait for. True if there is more.
     ///
     /// # Errors
     /// Final, as those of [`LogEngine::sync`].
-    fn settle(&self) -> io::Result<()> {
-        Ok(())
+    fn settle(&self) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// Records of these indexes, in order, until their bytes pass the limit; at least one if there is one.
@@ -120,6 +120,11 @@ pub trait LogEngine: Send + Sync + 'static {
 
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
+
+    /// Bytes of all that ever stood before the database since the engine was opened, where something does.
+    fn placed_bytes(&self) -> u64 {
+        0
+    }
 
     /// How long a sync takes, where time is simulated.
     #[cfg(madsim)]

@@ -192,25 +192,36 @@ impl Database {
             match write {
                 Write::Append { index, record } => self.append(*index, record)?,
                 Write::Mark { mark, value } => self.insert(&self.marks, mark.name().as_bytes(), value.to_vec())?,
-                Write::Truncate { from } => {
-                    while let Some((key, _)) = self.log.last()? {
-                        let (index, _) = parse_key(&key)?;
-                        if index < *from {
-                            break;
-                        }
-                        self.remove_record(index)?;
-                    }
-                }
+                Write::Truncate { from } => self.truncate(*from)?,
                 Write::Remove { indexes } => {
-                    for chunk in self.log.range(key(indexes.start, 0)..key(indexes.end, 0)).keys() {
-                        let chunk = chunk?;
-                        self.count(chunk.len())?;
-                        self.log.remove(&chunk)?;
-                    }
+                    self.remove_chunks(indexes.clone(), &mut usize::MAX.clone())?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn truncate(&self, from: u64) -> io::Result<()> {
+        while let Some((key, _)) = self.log.last()? {
+            let (index, _) = parse_key(&key)?;
+            if index < from {
+                break;
+            }
+            self.remove_record(index)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the first index of which something may be there still.
+    fn remove_chunks(&self, indexes: Range<u64>, chunks_max: &mut usize) -> io::Result<u64> {
+        for chunk in self.log.range(key(indexes.start, 0)..key(indexes.end, 0)).keys() {
+            let chunk = chunk?;
+            let Some(left) = chunks_max.checked_sub(1) else { return Ok(parse_key(&chunk)?.0) };
+            *chunks_max = left;
+            self.count(chunk.len())?;
+            self.log.remove(&chunk)?;
+        }
+        Ok(indexes.end)
     }
 
     /// Rule 4.
@@ -234,7 +245,7 @@ impl Database {
 
     /// No room is something that can pass, if it is all that is wrong: if what was written before can't be synced either, nobody knows
     /// what is on the disk.
-    fn judged(&self, result: io::Result<()>) -> io::Result<()> {
+    fn judged<T>(&self, result: io::Result<T>) -> io::Result<T> {
         match result {
             Err(error) if is_full(&error) => match self.sync_file() {
                 Ok(()) => Err(error),
@@ -264,6 +275,23 @@ impl Database {
         self.judged(self.write_all(writes))?;
         self.number.store(number, Ordering::Release);
         Ok(())
+    }
+
+    /// Removes the record at this index and all after it, none of which it was to take, but a part of which it may have since before it was opened.
+    ///
+    /// # Errors
+    /// Final.
+    pub fn cut(&self, from: u64) -> io::Result<()> {
+        self.judged(self.truncate(from))
+    }
+
+    /// Removes the chunks of these records, the first one first, as many as are allowed at most, and counts down how many are. Gives the
+    /// first index of which some may be left.
+    ///
+    /// # Errors
+    /// Final.
+    pub fn remove(&self, indexes: Range<u64>, chunks_max: &mut usize) -> io::Result<u64> {
+        self.judged(self.remove_chunks(indexes, chunks_max))
     }
 
     /// Returns when everything taken before is durable.

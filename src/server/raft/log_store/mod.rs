@@ -121,7 +121,8 @@ impl LogStore {
             let index = index.clone();
             Arc::new(move |last| index.lock().cache.durable(last))
         };
-        let storage = Storage::start(Worker::new(engine.clone(), failure, stall.clone(), first, durable))?;
+        let storage =
+            Storage::start(Worker::new(engine.clone(), failure, stall.clone(), growth.clone(), first, durable))?;
         let floor = AtomicU64::new(u64::MAX);
         Ok(Self { shared: Arc::new(Shared { engine, storage, index, floor, growth, room, stall }) })
     }

@@ -13,6 +13,7 @@ use crate::raft::{
     failure::Failure,
     stall::Stall,
     types::Flushed,
+    upkeep::Growth,
 };
 
 /// Tells who waits.
@@ -95,6 +96,12 @@ pub struct Worker {
     durable: Arc<dyn Fn(u64) + Send + Sync>,
     /// Purged entries that are still on the disk.
     removing: Range<u64>,
+    /// The engine has more to settle.
+    unsettled: bool,
+    /// Told what the engine has placed.
+    growth: Arc<Growth>,
+    /// Bytes of that.
+    placed: u64,
 }
 
 impl Worker {
@@ -103,10 +110,11 @@ impl Worker {
         engine: Arc<dyn LogEngine>,
         failure: Arc<Failure>,
         stall: Stall,
+        growth: Arc<Growth>,
         first: u64,
         durable: Arc<dyn Fn(u64) + Send + Sync>,
     ) -> Self {
-        Self { engine, failure, stall, durable, removing: first..first }
+        Self { engine, failure, stall, durable, removing: first..first, unsettled: false, growth, placed: 0 }
     }
 
     /// Does these jobs, and tells who waits for them.
@@ -179,9 +187,9 @@ impl Worker {
         }
     }
 
-    /// Purged entries are still to be removed, and can be: after a failure nothing is written any more.
+    /// There is something to do without a job, and it can be done: after a failure nothing is written any more.
     pub fn has_more(&self) -> bool {
-        !self.removing.is_empty() && self.failure.message().is_none()
+        (self.unsettled || !self.removing.is_empty()) && self.failure.message().is_none()
     }
 
     fn gather(&mut self, job: Job, writes: &mut Vec<Write>, waiters: &mut Vec<Waiter>) -> Option<u64> {
@@ -240,15 +248,19 @@ impl Worker {
     }
 
     /// What nobody waits for.
-    fn settle(&self) {
+    fn settle(&mut self) {
         if self.failure.message().is_some() {
             return;
         }
         self.stall.begun();
         let settled = self.engine.settle();
         self.stall.ended();
-        if let Err(error) = settled {
-            self.failure.set_by_disk("the log can't be written", &error);
+        let placed = self.engine.placed_bytes();
+        self.growth.placed(placed - self.placed);
+        self.placed = placed;
+        match settled {
+            Ok(more) => self.unsettled = more,
+            Err(error) => self.failure.set_by_disk("the log can't be written", &error),
         }
     }
 
@@ -377,7 +389,8 @@ mod tests {
     fn a_worker_that_has_failed_has_nothing_more_to_do() {
         let (disk, failure) = (MemoryDisk::new(), Arc::new(Failure::default()));
         let stall = Stall::default();
-        let mut worker = Worker::new(Arc::new(disk.open()), failure.clone(), stall, 1, Arc::new(|_| {}));
+        let mut worker =
+            Worker::new(Arc::new(disk.open()), failure.clone(), stall, Arc::default(), 1, Arc::new(|_| {}));
         let (done, mut told) = tokio::sync::oneshot::channel();
         worker.run(vec![Job::Purge { upto: 1000, value: Bytes::new(), done }]);
         assert!(told.try_recv().expect("an answer").is_ok());
@@ -392,7 +405,8 @@ mod tests {
     #[test]
     fn a_batch_is_under_way_from_its_writes_to_the_end_of_its_sync() {
         let (disk, stall) = (MemoryDisk::new(), Stall::default());
-        let worker = Worker::new(Arc::new(disk.open()), Arc::default(), stall.clone(), 1, Arc::new(|_| {}));
+        let worker =
+            Worker::new(Arc::new(disk.open()), Arc::default(), stall.clone(), Arc::default(), 1, Arc::new(|_| {}));
         let storage = Storage::start(worker).expect("a thread");
         assert!(!stall.is_under_way());
         disk.hold_syncs(true);
