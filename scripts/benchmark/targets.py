@@ -150,8 +150,14 @@ def undisturbed(results):
 
 def planned(results):
     what, target = "leader asked to stop, longest without a write", "≤ 50 ms"
-    times = waits(results, "asked to stop")
-    return Row(what, target, f"{max(times):.0f} ms of {len(times)}", max(times) <= 50) if times else Row(what, target)
+    found = results.get("failover", {}).get("ringfence, asked to stop", [])
+    if not found:
+        return Row(what, target)
+    most = max(one["write_ms"] for one in found)
+    # A file of the measurement's own was synced beside: what that took of a pause no server could have done better.
+    ours = max(one["write_ms"] - one.get("write_disk_ms", 0) for one in found)
+    beside = "" if most == ours else f", {most:.0f} with what the disk itself took"
+    return Row(what, target, f"{ours:.0f} ms of {len(found)}{beside}", ours <= 50)
 
 
 def expiry(results):

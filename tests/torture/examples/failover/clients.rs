@@ -27,6 +27,14 @@ impl Kind {
         [(Self::Write, "write"), (Self::Grant, "lock granted"), (Self::Event, "change seen")];
 }
 
+/// A time without anything of a kind done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pause {
+    /// From when it was watched to its beginning.
+    pub after: Duration,
+    pub took: Duration,
+}
+
 /// What clients have done since it was last cleared, and whether they are to stop. Clones are the same.
 #[derive(Clone, Default)]
 pub struct Board {
@@ -41,12 +49,15 @@ impl Board {
         Kind::ALL.map(|(kind, _)| done.iter().filter(|(of, _)| *of == kind).count())
     }
 
-    /// The longest time between then and now without any of this kind.
-    pub fn longest_without(&self, kind: Kind, since: Instant) -> Duration {
+    /// The longest pause between then and now without any of this kind.
+    pub fn longest_without(&self, kind: Kind, since: Instant) -> Pause {
         let done = self.all().iter().filter(|(of, _)| *of == kind).map(|(_, at)| *at).collect::<Vec<_>>();
-        let (mut before, mut longest) = (since, Duration::ZERO);
+        let (mut before, mut longest) = (since, Pause::default());
         for at in done.into_iter().chain([Instant::now()]) {
-            longest = longest.max(at.saturating_duration_since(before));
+            let took = at.saturating_duration_since(before);
+            if took > longest.took {
+                longest = Pause { after: before.saturating_duration_since(since), took };
+            }
             before = at;
         }
         longest

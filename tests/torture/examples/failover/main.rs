@@ -6,6 +6,7 @@
 
 mod arguments;
 mod clients;
+mod disk;
 mod loss;
 mod undisturbed;
 
@@ -30,7 +31,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     arguments::{Arguments, How},
-    clients::{Clients, Kind},
+    clients::{Clients, Kind, Pause},
+    disk::Disk,
     loss::Loss,
 };
 
@@ -38,7 +40,7 @@ const NODES: u8 = 3;
 /// Writers, and as many that take locks of their own.
 const CLIENTS: usize = 8;
 /// Between two calls of one client, so that the machine isn't what they wait for.
-const PAUSE: Duration = Duration::from_millis(5);
+const REST: Duration = Duration::from_millis(5);
 /// Before each time: everything goes its way again.
 const CALM: Duration = Duration::from_secs(2);
 /// How long it is watched.
@@ -109,8 +111,9 @@ async fn run(arguments: Arguments) -> Result<()> {
 
 /// As many times as are wanted.
 async fn measure(arguments: &Arguments, loss: Loss) -> Result<()> {
-    let clients = Clients::start(loss.cluster(), CLIENTS, PAUSE).await?;
+    let clients = Clients::start(loss.cluster(), CLIENTS, REST).await?;
     let board = &clients.board;
+    let disk = Disk::watch(loss.cluster().directory())?;
     let mut all = [const { Vec::new() }; 3];
     for number in 1..=arguments.times {
         tokio::time::sleep(CALM).await;
@@ -120,8 +123,9 @@ async fn measure(arguments: &Arguments, loss: Loss) -> Result<()> {
         loss.strike(leader).await?;
         tokio::time::sleep_until((begun + LOOK).into()).await;
         let took = Kind::ALL.map(|(kind, _)| board.longest_without(kind, begun));
-        all.iter_mut().zip(took).for_each(|(all, took)| all.push(took));
-        print(number, leader, took.map(ms), arguments);
+        all.iter_mut().zip(took).for_each(|(all, pause)| all.push(pause.took));
+        let written = begun + took[0].after;
+        print(number, leader, took, disk.slow_within(written, written + took[0].took), arguments);
         loss.mend(leader).await?;
     }
     clients.end().await;
@@ -139,15 +143,17 @@ fn tightened(builder: Builder) -> Builder {
     builder.setting("heartbeat_ms", 20).setting("election_timeout_ms_min", 100).setting("election_timeout_ms_max", 200)
 }
 
-fn print(number: usize, leader: u64, [write, grant, event]: [f64; 3], arguments: &Arguments) {
+/// With the pause that writes made it tells when it began, and how much of it the disk itself took.
+fn print(number: usize, leader: u64, pauses: [Pause; 3], disk: Duration, arguments: &Arguments) {
+    let ([write, grant, event], after, disk) = (pauses.map(|pause| ms(pause.took)), ms(pauses[0].after), ms(disk));
     if arguments.json {
         let settings = arguments.settings();
         println!(
-            "{{\"system\":\"ringfence\",\"settings\":\"{settings}\",\"time\":{number},\"leader\":{leader},\"write_ms\":{write:.1},\"grant_ms\":{grant:.1},\"event_ms\":{event:.1}}}"
+            "{{\"system\":\"ringfence\",\"settings\":\"{settings}\",\"time\":{number},\"leader\":{leader},\"write_ms\":{write:.1},\"grant_ms\":{grant:.1},\"event_ms\":{event:.1},\"write_after_ms\":{after:.1},\"write_disk_ms\":{disk:.1}}}"
         );
     } else {
         println!(
-            "{number:>3}: node {leader} led; longest without a write {write:>7.1} ms, without a lock granted {grant:>7.1} ms, without a change seen {event:>7.1} ms"
+            "{number:>3}: node {leader} led; longest without a write {write:>7.1} ms (from {after:>6.1} ms on, {disk:>5.1} of them in syncs of the disk), without a lock granted {grant:>7.1} ms, without a change seen {event:>7.1} ms"
         );
     }
 }
