@@ -194,7 +194,7 @@ impl Database {
                 Write::Mark { mark, value } => self.insert(&self.marks, mark.name().as_bytes(), value.to_vec())?,
                 Write::Truncate { from } => self.truncate(*from)?,
                 Write::Remove { indexes } => {
-                    self.remove_chunks(indexes.clone(), &mut usize::MAX.clone())?;
+                    self.remove_chunks(indexes.clone(), &mut { usize::MAX })?;
                 }
             }
         }
