@@ -33,7 +33,7 @@ pub const DATA: &str = "var/ringfence";
 pub enum Load {
     /// Of every size, mostly small, one or a few at a time, with votes, truncations, snapshots and purges in between.
     Mixed,
-    /// Batches that fill several segments of the log at once.
+    /// Batches that fill several segments of the database at once.
     Bulk,
     /// Hundreds of kilobytes each.
     Large,
@@ -55,7 +55,9 @@ impl Load {
             Self::Bulk => (rng.random_range(26..30), |rng| rng.random_range(900_000..1_200_000)),
             Self::Large => (rng.random_range(1..4), |rng| rng.random_range(100_000..500_000)),
         };
-        (0..count).map(|_| size(rng)).collect()
+        let sizes = (0..count).map(|_| size(rng));
+        // Larger than any frame: the database takes it, and before it all that the tail holds.
+        sizes.chain((self == Self::Bulk).then_some(5 << 20)).collect()
     }
 }
 
