@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Mark, Write,
+    Mark,
     frame::{Kept, Place},
     sled::Database,
     tail::{TailFile, Written},
@@ -110,8 +110,7 @@ impl Behind {
     /// Final.
     pub fn take_alone(&mut self, written: &Written, file: &TailFile, database: &Database) -> io::Result<()> {
         self.take_all(file, database)?;
-        let writes: io::Result<Vec<_>> = written.kept.iter().map(|write| read(write, written.at, file)).collect();
-        database.take(written.number, &writes?)
+        database.take(written.number, &written.read(file, |_| true)?)
     }
 
     /// Bytes of all frames.
@@ -119,16 +118,15 @@ impl Behind {
         self.bytes
     }
 
-    /// The record with this index is the one at this place.
-    fn has(&self, index: u64, at: u64, record: Place) -> bool {
-        let nth = index.checked_sub(self.first).and_then(|nth| usize::try_from(nth).ok());
-        nth.and_then(|nth| self.records.get(nth)) == Some(&(at, record))
+    /// Where the record with this index is, if it is here: where its frame begins, and where in there.
+    fn record(&self, index: u64) -> Option<&(u64, Place)> {
+        self.records.get(usize::try_from(index.checked_sub(self.first)?).ok()?)
     }
 
     /// A write of a batch has an effect on the log, or on what the database has of it.
     fn counts(&self, write: &Kept, of: &Written) -> bool {
         match write {
-            Kept::Append { index, record } => self.has(*index, of.at, *record),
+            Kept::Append { index, record } => self.record(*index) == Some(&(of.at, *record)),
             Kept::Mark { mark, value } => self.marks.get(mark) == Some(&(of.number, of.at, *value)),
             Kept::Truncate { .. } | Kept::Remove { .. } => true,
         }
@@ -168,9 +166,7 @@ impl Behind {
     /// Final.
     pub fn take_oldest(&mut self, file: &TailFile, database: &Database) -> io::Result<bool> {
         let Some(oldest) = self.batches.front() else { return Ok(false) };
-        let counting = oldest.kept.iter().filter(|write| self.counts(write, oldest));
-        let writes: io::Result<Vec<_>> = counting.map(|write| read(write, oldest.at, file)).collect();
-        database.take(oldest.number, &writes?)?;
+        database.take(oldest.number, &oldest.read(file, |write| self.counts(write, oldest))?)?;
         self.forget_oldest();
         Ok(true)
     }
@@ -179,11 +175,9 @@ impl Behind {
         let Some(oldest) = self.batches.pop_front() else { return };
         self.bytes -= oldest.bytes;
         for write in oldest.kept {
-            if let Kept::Append { index, record } = write
-                && index == self.first
-                && self.has(index, oldest.at, record)
+            if let Kept::Append { record, .. } = write
+                && self.records.pop_front_if(|first| *first == (oldest.at, record)).is_some()
             {
-                self.records.pop_front();
                 self.first += 1;
             }
         }
@@ -219,9 +213,7 @@ impl Behind {
             if bytes >= bytes_max && !records.is_empty() {
                 break;
             }
-            let Some((at, place)) = usize::try_from(index - first).ok().and_then(|nth| self.records.get(nth)) else {
-                break;
-            };
+            let Some((at, place)) = self.record(index) else { break };
             let record = file.read(*at, *place)?;
             bytes += record.len();
             records.push((index, record));
@@ -252,14 +244,4 @@ impl Behind {
             None => database.mark(mark),
         }
     }
-}
-
-/// The write, from the frame that begins here.
-fn read(write: &Kept, at: u64, file: &TailFile) -> io::Result<Write> {
-    Ok(match write {
-        Kept::Append { index, record } => Write::Append { index: *index, record: file.read(at, *record)? },
-        Kept::Mark { mark, value } => Write::Mark { mark: *mark, value: file.read(at, *value)? },
-        Kept::Truncate { from } => Write::Truncate { from: *from },
-        Kept::Remove { indexes } => Write::Remove { indexes: indexes.clone() },
-    })
 }

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::{
-    LogEngine, Mark, Write,
+    LogEngine, Mark, Settled, Write,
     behind::Behind,
     frame::Batch,
     sled::Database,
@@ -43,7 +43,7 @@ pub struct DiskEngine {
     behind_max: usize,
     file: Arc<TailFile>,
     database: Database,
-    /// Bytes of the frames of all batches since it was opened, and of those that were found then.
+    /// Bytes of frames that weren't told yet. See [`Settled`].
     placed: AtomicU64,
     /// Something failed: what is where isn't known any more.
     failed: AtomicBool,
@@ -184,8 +184,10 @@ impl LogEngine for DiskEngine {
         self.noting_failure(self.take_batch(&mut self.front.lock()))
     }
 
-    fn settle(&self) -> io::Result<bool> {
-        self.noting_failure(self.settle_behind().and_then(|more| self.settle_front().map(|()| more)))
+    fn settle(&self) -> io::Result<Settled> {
+        let more = self.noting_failure(self.settle_behind())?;
+        self.noting_failure(self.settle_front())?;
+        Ok(Settled { more, placed_bytes: self.placed.swap(0, Ordering::Relaxed) })
     }
 
     fn read(&self, indexes: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
@@ -202,10 +204,6 @@ impl LogEngine for DiskEngine {
 
     fn disk_bytes(&self) -> u64 {
         self.database.disk_bytes() + self.file.bytes()
-    }
-
-    fn placed_bytes(&self) -> u64 {
-        self.placed.load(Ordering::Relaxed)
     }
 }
 

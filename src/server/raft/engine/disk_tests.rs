@@ -159,7 +159,7 @@ fn what_the_database_has_is_removed_some_at_a_time_and_after_a_crash_all_the_sam
     sync(&engine, &[append(101, SEGMENT_BYTES + 1)]);
     sync(&engine, &[Write::Remove { indexes: 1..101 }]);
     let mut before = 1;
-    while engine.settle().unwrap() {
+    while engine.settle().unwrap().more {
         let (first, _) = engine.database.bounds(0..u64::MAX).unwrap().unwrap();
         assert!((before + 1..=before + 16).contains(&first), "{first} after {before}");
         before = first;

@@ -6,7 +6,7 @@
 //!
 //! The idea of numbers and salts is that of the write-ahead log of SQLite.
 
-use std::ops::Range;
+use std::{convert::Infallible, ops::Range};
 
 use bytes::{Buf, BufMut, Bytes};
 
@@ -90,6 +90,21 @@ pub enum Kept {
     },
 }
 
+impl Kept {
+    /// As it was written, with the bytes of its place.
+    ///
+    /// # Errors
+    /// If they can't be had.
+    pub fn write<E>(&self, bytes: impl FnOnce(Place) -> Result<Bytes, E>) -> Result<Write, E> {
+        Ok(match self {
+            Self::Append { index, record } => Write::Append { index: *index, record: bytes(*record)? },
+            Self::Mark { mark, value } => Write::Mark { mark: *mark, value: bytes(*value)? },
+            Self::Truncate { from } => Write::Truncate { from: *from },
+            Self::Remove { indexes } => Write::Remove { indexes: indexes.clone() },
+        })
+    }
+}
+
 /// Bytes of a batch whose memory is used again for the next one.
 const REUSED_BYTES_MAX: usize = 256 << 10;
 
@@ -167,12 +182,10 @@ impl Batch {
 
     /// What was added.
     pub fn writes(&self) -> Vec<Write> {
-        let bytes = |place: &Place| Bytes::copy_from_slice(self.bytes.get(place.range()).unwrap_or_default());
-        let write = |kept: &Kept| match kept {
-            Kept::Append { index, record } => Write::Append { index: *index, record: bytes(record) },
-            Kept::Mark { mark, value } => Write::Mark { mark: *mark, value: bytes(value) },
-            Kept::Truncate { from } => Write::Truncate { from: *from },
-            Kept::Remove { indexes } => Write::Remove { indexes: indexes.clone() },
+        let bytes = |place: Place| Bytes::copy_from_slice(self.bytes.get(place.range()).unwrap_or_default());
+        let write = |kept: &Kept| {
+            let Ok(write) = kept.write(|place| Ok::<_, Infallible>(bytes(place)));
+            write
         };
         self.kept.iter().map(write).collect()
     }

@@ -77,6 +77,16 @@ pub enum Write {
     },
 }
 
+/// What [`LogEngine::settle`] tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// There is more to do.
+    pub more: bool,
+    /// Bytes that what was written since the last time takes before the database, where something stands there. The first time, with what was
+    /// found when the engine was opened.
+    pub placed_bytes: u64,
+}
+
 /// A place for the log. Its calls block. One thread writes; any may read.
 pub trait LogEngine: Send + Sync + 'static {
     /// Does these changes, in this order. They can be read and are durable after the next [`LogEngine::sync`]; after a crash before it, a
@@ -92,12 +102,12 @@ pub trait LogEngine: Send + Sync + 'static {
     /// Final: what is durable is not known after one, and a second call would not tell.
     fn sync(&self) -> io::Result<()>;
 
-    /// Does some of what a sync has left to do and nobody need wait for. True if there is more.
+    /// Does some of what a sync has left to do and nobody need wait for.
     ///
     /// # Errors
     /// Final, as those of [`LogEngine::sync`].
-    fn settle(&self) -> io::Result<bool> {
-        Ok(false)
+    fn settle(&self) -> io::Result<Settled> {
+        Ok(Settled::default())
     }
 
     /// Records of these indexes, in order, until their bytes pass the limit; at least one if there is one.
@@ -120,11 +130,6 @@ pub trait LogEngine: Send + Sync + 'static {
 
     /// Bytes on disk.
     fn disk_bytes(&self) -> u64;
-
-    /// Bytes of all that ever stood before the database since the engine was opened, where something does.
-    fn placed_bytes(&self) -> u64 {
-        0
-    }
 
     /// How long a sync takes, where time is simulated.
     #[cfg(madsim)]

@@ -23,7 +23,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    beside,
+    Write, beside,
     frame::{self, Batch, FRAME_BYTES_MAX, Frame, Kept, Place, pages},
     rules::{Rule, kept},
 };
@@ -86,6 +86,17 @@ pub struct Written {
     pub bytes: usize,
     /// Its writes.
     pub kept: Vec<Kept>,
+}
+
+impl Written {
+    /// Those of its writes that are wanted, from the tail.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn read(&self, file: &TailFile, wanted: impl Fn(&Kept) -> bool) -> io::Result<Vec<Write>> {
+        let wanted = self.kept.iter().filter(|kept| wanted(kept));
+        wanted.map(|kept| kept.write(|place| file.read(self.at, place))).collect()
+    }
 }
 
 /// What became of a batch.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::raft::{
-    engine::{LogEngine, Mark, Write},
+    engine::{LogEngine, Mark, Settled, Write},
     failure::Failure,
     stall::Stall,
     types::Flushed,
@@ -100,8 +100,6 @@ pub struct Worker {
     unsettled: bool,
     /// Told what the engine has placed.
     growth: Arc<Growth>,
-    /// Bytes of that.
-    placed: u64,
 }
 
 impl Worker {
@@ -114,7 +112,7 @@ impl Worker {
         first: u64,
         durable: Arc<dyn Fn(u64) + Send + Sync>,
     ) -> Self {
-        Self { engine, failure, stall, durable, removing: first..first, unsettled: false, growth, placed: 0 }
+        Self { engine, failure, stall, durable, removing: first..first, unsettled: false, growth }
     }
 
     /// Does these jobs, and tells who waits for them.
@@ -255,11 +253,11 @@ impl Worker {
         self.stall.begun();
         let settled = self.engine.settle();
         self.stall.ended();
-        let placed = self.engine.placed_bytes();
-        self.growth.placed(placed - self.placed);
-        self.placed = placed;
         match settled {
-            Ok(more) => self.unsettled = more,
+            Ok(Settled { more, placed_bytes }) => {
+                self.unsettled = more;
+                self.growth.placed(placed_bytes);
+            }
             Err(error) => self.failure.set_by_disk("the log can't be written", &error),
         }
     }
